@@ -1,0 +1,39 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNoBase is returned where a store cannot tell exactly what changed after a
+// timestamp.
+var ErrNoBase = errors.New("store: changes since that timestamp are not known")
+
+// ErrClosed is returned by calls on a store whose database was closed, and on
+// snapshots and ingesters that were.
+var ErrClosed = errors.New("store: closed")
+
+// LockedError is returned where an export meets a write that is not committed.
+type LockedError struct {
+	Span   Span
+	Key    []byte
+	Holder string
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("store: key %q is locked by %s", e.Key, e.Holder)
+}
+
+// NotEmptyError is returned by Ingest and Commit where a span that must be empty
+// holds data.
+type NotEmptyError struct {
+	Name string // of the directory or database, if it has one
+	Span Span   // as given
+}
+
+func (e *NotEmptyError) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("store: span %s is not empty", e.Span)
+	}
+	return fmt.Sprintf("store: %s: span %s is not empty", e.Name, e.Span)
+}

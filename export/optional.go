@@ -1,0 +1,92 @@
+package export
+
+import (
+	"context"
+	"time"
+)
+
+// The abilities below are optional. Each is looked up by type assertion on the
+// value that its comment names, never on the user's behalf elsewhere.
+
+// SnapshotKeeper, on Store: snapshots that outlive the process. Without it jobs
+// restart at a new moment and incrementals compare with the chain.
+type SnapshotKeeper interface {
+	// Snapshots lists the named snapshots of this store's lineage, oldest first.
+	Snapshots(ctx context.Context) ([]SnapshotInfo, error)
+
+	// Release removes the named snapshot and what it pinned; nil if there is none.
+	// One that is open in this process goes when its last user closes it.
+	Release(ctx context.Context, name string) error
+}
+
+// SnapshotInfo describes a named snapshot.
+type SnapshotInfo struct {
+	Name, Note  string
+	Timestamp   Timestamp
+	CreatedAt   time.Time // by the store's clock: descriptive
+	PinnedBytes int64     // held for this snapshot alone; an estimate
+	InUse       bool      // open in this process
+}
+
+// Cataloger, on Snapshot: named objects as of it. Without it only Cluster and
+// Spans are targets.
+type Cataloger interface {
+	Objects(ctx context.Context) ([]Object, error)
+}
+
+// Object is a named thing in a store: a database, a table with its indexes, a
+// view, a system object.
+type Object struct {
+	ID, Parent uint64
+	Kind, Name string
+	Spans      []Span // primary, then indexes
+	Definition []byte // not read by varve
+	Grants     []byte
+	Needs      []Dependency
+	Regions    []string
+	System     bool
+}
+
+// Dependency is what an object cannot be restored without.
+type Dependency struct {
+	Kind string // "foreign key", "sequence", "view", "type"
+	On   uint64
+}
+
+// TableLoader, on Ingester: takes whole sorted tables instead of entries. Without
+// it every entry of a backup is decoded and added again.
+type TableLoader interface {
+	// TableSupport says which tables LoadTable takes. It does no I/O.
+	TableSupport() TableSupport
+
+	// LoadTable begins to receive one table. It is safe for concurrent use.
+	LoadTable(ctx context.Context, t TableInfo) (TableWriter, error)
+}
+
+// TableSupport is what a TableLoader takes.
+type TableSupport struct {
+	Formats    []string // names of table formats: "pebble.v3"
+	KeySchemas []string // of formats that have one; row tables have none
+	Levels     int      // how many overlapping levels; 1: no table may overlap another
+}
+
+// TableInfo describes a table to a TableLoader.
+type TableInfo struct {
+	// Span holds every key of the table, and lies in IngestOptions.Spans.
+	Span Span
+	// Level orders overlapping tables: 0 is the bottom, a higher one wins. Tables of
+	// one level do not overlap.
+	Level             int
+	Format, KeySchema string
+	Bytes             int64 // exact size
+}
+
+// TableWriter receives the bytes of one table, in order. Exactly one of Finish
+// and Abort takes effect; Abort after Finish does nothing.
+type TableWriter interface {
+	// Write keeps no reference to p.
+	Write(p []byte) (int, error)
+	// Finish makes the table durable in the staging area.
+	Finish() error
+	Abort()
+}

@@ -1,0 +1,3 @@
+module github.com/varvekv/varve
+
+go 1.26.0
