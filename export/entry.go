@@ -37,9 +37,10 @@ func (k Kind) IsRange() bool { return k >= DeleteRange && k <= RangeKeyDelete }
 // removed. An export of the state holds Set and RangeKeySet only. Entries of the
 // same key and layer do not undo one another: a point survives a DeleteRange, a
 // RangeKeySet survives a RangeKeyUnset or RangeKeyDelete, that stands beside it.
+// In a store with revisions, ranges that overlap have distinct timestamps.
 type Entry struct {
 	Kind      Kind
-	Key, End  []byte    // engine's own key without its revision; End for range kinds
+	Key, End  []byte    // engine's own key without its revision; End for range kinds, never empty
 	Suffix    []byte    // of range keys
 	Value     []byte    // of Set and RangeKeySet
 	Timestamp Timestamp // of the revision; zero where Info.Revisions is false
