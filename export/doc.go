@@ -23,13 +23,15 @@
 //   - E3 (order). A cursor yields entries in ascending key order of Info.Order.
 //     At one key, entries that span a range come before entries of the key
 //     itself, and these go from the newest revision to the oldest.
-//   - E4 (paging). Exporting with Request.Resume set to the position of any
-//     entry yields exactly the entries that followed it.
+//   - E4 (paging). Exporting with Request.Resume set to the position of the last
+//     entry of a key, or of any revision of a point, yields exactly the entries
+//     that followed it. A page must not end between ranges of one key, nor between
+//     a range and the points at its start: a [Position] cannot tell these apart.
 //   - E5 (clipping). No entry reaches outside Request.Span; a range that
 //     crosses its edge is cut there.
-//   - E6 (resolution). An export of the state (Request.Since zero) holds what a
-//     reader of the store would see, each live key once and each range key:
-//     merges resolved, deletions applied and absent.
+//   - E6 (resolution). An export of the state (Request.Since zero, and not
+//     Request.Revisions) holds what a reader of the store would see, each live key
+//     once and each range key: merges resolved, deletions applied and absent.
 //   - E7 (bytes). The bytes of an Entry belong to the cursor and stay as they
 //     are until its next call; a Loader keeps no reference to what it was given.
 //   - E8 (all or nothing). What an Ingester loads is invisible before Commit

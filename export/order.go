@@ -15,7 +15,7 @@ type Order struct {
 	Name string
 
 	// Compare is negative, zero or positive as a comes before, equals or comes
-	// after b. nil: bytes.Compare.
+	// after b. The empty key is the first. nil: bytes.Compare.
 	Compare func(a, b []byte) int
 
 	// Split is the length of the key's prefix; what follows is its suffix. A bare

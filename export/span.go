@@ -8,7 +8,10 @@ import (
 // Span is the half-open interval of keys [Start, End). The zero Span is
 // everything; a nil or empty End reaches to the last key, a nil or empty Start
 // begins at the first. All methods take the order of the keys, nil for bytewise.
-type Span struct{ Start, End []byte }
+type Span struct {
+	Start []byte `json:"start,omitempty"`
+	End   []byte `json:"end,omitempty"`
+}
 
 // CompareEnds orders two span ends, of which an empty one is the last.
 func (o *Order) CompareEnds(a, b []byte) int {

@@ -83,7 +83,8 @@ type Partition struct {
 	Locality string
 }
 
-// Request says what a cursor is to yield.
+// Request says what a cursor is to yield. Its bytes stay the caller's, unchanged
+// for as long as the cursor is open.
 type Request struct {
 	Span      Span
 	Since     Timestamp  // zero: the state

@@ -1,0 +1,175 @@
+package kvtest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvekv/varve/export"
+)
+
+func sinceChecks() []check {
+	return []check{
+		{"Since/Exact", checkSince},
+		{"Since/Untouched", checkUntouched},
+		{"Since/Revisions", checkRevisionsSince},
+		{"Since/Collected", checkCollected},
+	}
+}
+
+// base is a snapshot to find changes since: a named one where there are names.
+func (w *world) base(n int, after export.Timestamp) export.Snapshot {
+	w.Helper()
+	opts := export.SnapshotOptions{After: after}
+	if w.keeper() != nil {
+		opts.Name = snapshotName(n)
+	}
+	return w.snapshot(w.store, opts)
+}
+
+// changes are those since a moment. A store that has no revisions may not know
+// them, in any call.
+func (w *world) changes(s export.Snapshot, span export.Span, since export.Timestamp) []export.Entry {
+	w.Helper()
+	got, err := Collect(w.ctx, s, export.Request{Span: span, Since: since})
+	if errors.Is(err, export.ErrNoBase) && !w.info.Revisions {
+		_, err = s.Partition(w.ctx, span, since)
+		require.ErrorIs(w, err, export.ErrNoBase, "Partition, where Export has no base")
+		w.Skipf("changes are not known: %v", err)
+	}
+	require.NoError(w, err)
+	return got
+}
+
+// checkSince follows random changes from snapshot to snapshot, over restarts.
+func checkSince(w *world) {
+	w.fill()
+	r := rand.New(rand.NewPCG(3, 3))
+	first := w.base(0, export.Timestamp{})
+	since, state := first.Timestamp(), w.read(first, export.Request{})
+	w.closing(first)
+	for n := 1; n <= 6; n++ {
+		w.change(r, 30)
+		if n == 3 && w.keeper() != nil {
+			w.reopen()
+		}
+		since, state = w.follow(n, since, state)
+		w.same(w.state(), state, "round %d", n)
+	}
+}
+
+// follow is the next moment, and the state that the changes up to it make of the
+// one before.
+func (w *world) follow(n int, since export.Timestamp, state []export.Entry) (export.Timestamp, []export.Entry) {
+	w.Helper()
+	s := w.base(n, since)
+	defer w.closing(s)
+	changes := w.changes(s, export.Span{}, since)
+	w.ordered(changes)
+	next := Apply(w.order, state, changes)
+	w.same(next, Apply(w.order, state, w.readPieces(s, export.Span{}, since)), "by partitions")
+	for _, span := range w.someSpans() {
+		part := w.changes(s, span, since)
+		w.same(Clip(w.order, next, span), Apply(w.order, Clip(w.order, state, span), part), "span %s", span)
+		for i := range part {
+			w.inside(span, &part[i])
+		}
+	}
+	for i := range changes {
+		position := changes[i].Position()
+		got := w.read(s, export.Request{Since: since, Resume: &position})
+		w.equal(w.after(changes, position), got, "after %s", line(&changes[i]))
+	}
+	return s.Timestamp(), next
+}
+
+// checkUntouched sees to it that changes hold only what was written.
+func checkUntouched(w *world) {
+	w.fill()
+	first := w.base(0, export.Timestamp{})
+	w.closing(first)
+	w.set(name(4), 1, "changed")
+	w.delete(name(5), 1)
+	w.set(name(2)+"x", 0, "new")
+	w.shake()
+	second := w.base(1, first.Timestamp())
+	defer w.closing(second)
+	var got []string
+	for _, e := range w.changes(second, export.Span{}, first.Timestamp()) {
+		got = append(got, fmt.Sprintf("%s %q", e.Kind, e.Key))
+	}
+	require.ElementsMatch(w, []string{
+		fmt.Sprintf("set %q", w.key(name(4), 1)),
+		fmt.Sprintf("delete %q", w.key(name(5), 1)),
+		fmt.Sprintf("set %q", w.key(name(2)+"x", 0)),
+	}, got)
+}
+
+func checkRevisionsSince(w *world) {
+	if !w.info.Revisions {
+		w.Skipf("the store has no revisions")
+	}
+	w.fill()
+	first := w.base(0, export.Timestamp{})
+	defer w.closing(first)
+	w.set("a", 1, "1")
+	w.delete("a", 1)
+	w.set("a", 1, "3")
+	w.change(rand.New(rand.NewPCG(5, 5)), 40)
+	second := w.base(1, first.Timestamp())
+	defer w.closing(second)
+	all := w.read(second, export.Request{Since: first.Timestamp(), Revisions: true})
+	w.ordered(all)
+	w.same(w.state(), Apply(w.order, w.read(first, export.Request{}), all))
+	require.Equal(w, []string{"set 3", "delete ", "set 1"}, w.revisionsOf(all, w.key("a", 1)))
+	for _, e := range all {
+		require.Positive(w, e.Timestamp.Compare(first.Timestamp()), line(&e))
+		require.LessOrEqual(w, e.Timestamp.Compare(second.Timestamp()), 0, line(&e))
+	}
+}
+
+func (w *world) revisionsOf(entries []export.Entry, key []byte) []string {
+	var text []string
+	for _, e := range entries {
+		if !e.Kind.IsRange() && w.order.Compare(e.Key, key) == 0 {
+			text = append(text, fmt.Sprintf("%s %s", e.Kind, e.Value))
+		}
+	}
+	return text
+}
+
+// checkCollected forgets history below, and as far as a named snapshot allows.
+func checkCollected(w *world) {
+	h, ok := w.h.(Collector)
+	if !ok || !w.info.Revisions {
+		w.Skipf("the harness is no Collector of revisions")
+	}
+	w.set("a", 1, "1")
+	early := w.snapshot(w.store, export.SnapshotOptions{})
+	w.closing(early)
+	w.fill()
+	held := w.base(0, early.Timestamp())
+	w.closing(held)
+	w.set("a", 1, "2")
+	w.delete(name(5), 1)
+	last := w.snapshot(w.store, export.SnapshotOptions{})
+	w.closing(last)
+
+	require.NoError(w, h.Collect(last.Timestamp()))
+	w.use(w.h.Store())
+	require.Positive(w, w.info.Oldest.Compare(early.Timestamp()))
+	s := w.snapshot(w.store, export.SnapshotOptions{})
+	defer w.closing(s)
+	w.same(w.state(), w.read(s, export.Request{}))
+	_, err := Collect(w.ctx, s, export.Request{Since: early.Timestamp()})
+	require.ErrorIs(w, err, export.ErrNoBase)
+	_, err = s.Partition(w.ctx, export.Span{}, early.Timestamp())
+	require.ErrorIs(w, err, export.ErrNoBase)
+	if w.keeper() == nil {
+		return
+	}
+	require.LessOrEqual(w, w.info.Oldest.Compare(held.Timestamp()), 0, "a named snapshot holds history")
+	require.Equal(w, []string{"set 2"}, w.revisionsOf(w.changes(s, export.Span{}, held.Timestamp()), w.key("a", 1)))
+}

@@ -1,0 +1,37 @@
+package memkv
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/varvekv/varve/export"
+)
+
+// Partition implements [export.Snapshot]. It reads what it partitions, so that
+// sizes are exact but for ranges that a cut divides.
+func (s *snapshot) Partition(ctx context.Context, span export.Span, since export.Timestamp) ([]export.Partition, error) {
+	w, err := s.window(ctx, export.Request{Span: span, Since: since})
+	if err != nil {
+		return nil, fmt.Errorf("partition %s: %w", span, err)
+	}
+	db := s.store.db
+	pieces := []export.Partition{{Span: span.Clone()}}
+	in, previous := newStream(db, s.version, span, w, nil), span.Start
+	for e, ok := in.next(); ok; e, ok = in.next() {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("partition %s: %w", span, err)
+		}
+		last := &pieces[len(pieces)-1]
+		cut := e.Key[:db.order.Split(e.Key)]
+		if last.Bytes >= db.opts.PartitionBytes && db.order.Compare(cut, previous) > 0 {
+			end := last.Span.End
+			last.Span.End = slices.Clone(cut)
+			pieces = append(pieces, export.Partition{Span: export.Span{Start: slices.Clone(cut), End: end}})
+			last = &pieces[len(pieces)-1]
+		}
+		last.Bytes += e.Size()
+		previous = cut
+	}
+	return pieces, nil
+}
