@@ -1,0 +1,65 @@
+package faultblob
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+)
+
+// Options of a Bucket; the zero value is right for most tests.
+type Options struct {
+	Over  *blob.Bucket // keeps the objects; nil: a new one in memory
+	Allow Rule         // rules that are not judged
+}
+
+// Bucket is the test's side of the bucket: it sets faults, reads the trace and
+// damages objects. The code under test gets [Bucket.Open]. It is safe for
+// concurrent use.
+type Bucket struct {
+	tb    testing.TB
+	under *blob.Bucket
+	allow Rule
+
+	commit sync.Mutex // held while a write is judged and applied
+
+	mu     sync.Mutex // guards the rest
+	trace  []Op
+	inject func(Op) Fault
+	park   func(context.Context, Op)
+}
+
+// New is a bucket that reports to tb whoever breaks a rule.
+func New(tb testing.TB, opts *Options) *Bucket {
+	if opts == nil {
+		opts = new(Options)
+	}
+	b := &Bucket{tb: tb, under: opts.Over, allow: opts.Allow}
+	if b.under == nil {
+		b.under = memblob.OpenBucket(nil)
+	}
+	return b
+}
+
+// Open is a handle as one process has it. Closing it leaves the objects and the
+// other handles alone.
+func (b *Bucket) Open() *blob.Bucket { return blob.NewBucket(driver{b}) }
+
+// Inject lets hook decide what goes wrong with each operation from now on; nil:
+// nothing. Hook is called for one operation at a time and must not call the bucket.
+func (b *Bucket) Inject(hook func(Op) Fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inject = hook
+}
+
+// Park calls hook before each operation, which does not begin before hook returns
+// and is numbered then: whoever releases calls one by one chooses their order. Hook
+// is called concurrently. nil: no waiting.
+func (b *Bucket) Park(hook func(context.Context, Op)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.park = hook
+}

@@ -1,0 +1,173 @@
+package faultblob
+
+import (
+	"context"
+	"path"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+// Rule is something that must not happen in a bucket that holds collections. Rules
+// are bits.
+type Rule uint
+
+const (
+	// Overwrites: an object is written where there is one, be it with the same bytes.
+	Overwrites Rule = 1 << iota
+	// Deletes: an object is deleted.
+	Deletes
+	// EarlyManifests: a layer is committed before its claim, its file list and its
+	// index entry are there.
+	EarlyManifests
+	// LateData: a file of a layer is written after the layer was committed.
+	LateData
+	// OddKeys: a key has an empty segment or other characters than A-Z a-z 0-9 . _ -
+	OddKeys
+
+	// Everything allows everything.
+	Everything = OddKeys<<1 - 1
+)
+
+// The objects of a layer, as far as the judge knows them.
+const (
+	manifest = "BACKUP_MANIFEST"
+	fileList = "files.sst"
+	claim    = "progress/0"
+	dataDir  = "data/"
+	indexDir = "index/"
+)
+
+// complaint is a rule that an operation breaks if it takes effect.
+type complaint struct {
+	rule Rule
+	text string
+}
+
+// judge fails the test unless the rule is off.
+func (b *Bucket) judge(op Op, rule Rule, text string) {
+	if b.allow&rule == 0 {
+		b.tb.Errorf("faultblob: %s: %s", op, text)
+	}
+}
+
+// write applies a write and judges it if it took effect.
+func (b *Bucket) write(op Op, apply func() error) error {
+	b.commit.Lock()
+	defer b.commit.Unlock()
+	complaints := b.complaints(op.Key)
+	if err := apply(); err != nil {
+		return err
+	}
+	for _, c := range complaints {
+		b.judge(op, c.rule, c.text)
+	}
+	return nil
+}
+
+// complaints are about writing key to the bucket as it is now.
+func (b *Bucket) complaints(key string) (found []complaint) {
+	if b.exists(key) {
+		found = append(found, complaint{Overwrites, "overwrites an object"})
+	}
+	if layer, ok := cutName(key, manifest); ok {
+		for _, missing := range b.uncommitted(layer) {
+			found = append(found, complaint{EarlyManifests, "commits a layer without " + missing})
+		}
+	}
+	for _, layer := range layersOf(key) {
+		if b.exists(layer + manifest) {
+			found = append(found, complaint{LateData, "writes to a layer that is committed"})
+		}
+	}
+	return found
+}
+
+// uncommitted are the objects that a layer must have before its manifest and has not.
+func (b *Bucket) uncommitted(layer string) (missing []string) {
+	for _, name := range []string{claim, fileList} {
+		if !b.exists(layer + name) {
+			missing = append(missing, layer+name)
+		}
+	}
+	if !b.indexed(strings.TrimSuffix(layer, "/")) {
+		missing = append(missing, "an entry in "+indexDir)
+	}
+	return missing
+}
+
+// indexed reports whether an index names the layer at path p. Which part of p is the
+// collection's own place is not known, so the index may be in any folder above.
+func (b *Bucket) indexed(p string) bool {
+	for i := range len(p) {
+		if i > 0 && p[i-1] != '/' {
+			continue
+		}
+		collection, layer := p[:i], p[i:]
+		for _, key := range b.keys(collection + indexDir) {
+			if strings.HasSuffix(key, "/"+layer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// layersOf are the layers, as "path/", whose payload or file list key may be.
+func layersOf(key string) (layers []string) {
+	if layer, ok := cutName(key, fileList); ok {
+		layers = append(layers, layer)
+	}
+	for i := range len(key) {
+		if (i == 0 || key[i-1] == '/') && strings.HasPrefix(key[i:], dataDir) {
+			layers = append(layers, key[:i])
+		}
+	}
+	return layers
+}
+
+// cutName cuts the last segment off a key, if it is name.
+func cutName(key, name string) (dir string, ok bool) {
+	dir, base := path.Split(key)
+	return dir, base == name
+}
+
+// judgeKey is for every operation, whatever becomes of it.
+func (b *Bucket) judgeKey(op Op) {
+	key := op.Key
+	if op.Kind == List {
+		if key = strings.TrimSuffix(key, "/"); key == "" {
+			return
+		}
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		if segment == "" || strings.ContainsFunc(segment, odd) {
+			b.judge(op, OddKeys, "has an odd key")
+			return
+		}
+	}
+}
+
+func odd(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
+}
+
+func (b *Bucket) exists(key string) bool {
+	ok, err := b.under.Exists(context.Background(), key)
+	if err != nil {
+		b.tb.Errorf("faultblob: look for %q: %v", key, err)
+	}
+	return ok
+}
+
+func (b *Bucket) keys(prefix string) (keys []string) {
+	objects := b.under.List(&blob.ListOptions{Prefix: prefix})
+	all, end := objects.All(context.Background())
+	for o := range all {
+		keys = append(keys, o.Key)
+	}
+	if err := end(); err != nil {
+		b.tb.Errorf("faultblob: list %q: %v", prefix, err)
+	}
+	return keys
+}

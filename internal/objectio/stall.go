@@ -1,0 +1,59 @@
+package objectio
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// requestPatience is how long an answer, or the next bytes of one, may take.
+	requestPatience = time.Minute
+	// uploadPatience is how long storage may take no bytes. Drivers hold several
+	// parts in memory, all of which may have to leave before the next is taken.
+	uploadPatience = 5 * time.Minute
+)
+
+var errStalled = errors.New("storage made no progress in time")
+
+// watch ends a context when something takes too long. It is used by one goroutine
+// at a time.
+type watch struct {
+	ctx      context.Context // what is watched: the request's
+	patience time.Duration
+	cancel   context.CancelCauseFunc
+	timer    *time.Timer
+}
+
+// newWatch watches nothing until begin is called. It must be closed.
+func newWatch(parent context.Context, patience time.Duration) *watch {
+	ctx, cancel := context.WithCancelCause(parent)
+	timer := time.AfterFunc(patience, func() { cancel(errStalled) })
+	timer.Stop()
+	return &watch{ctx: ctx, patience: patience, cancel: cancel, timer: timer}
+}
+
+func (w *watch) begin() { w.timer.Reset(w.patience) }
+func (w *watch) end()   { w.timer.Stop() }
+
+// why is err, or what made the watch cause it.
+func (w *watch) why(err error) error {
+	if err != nil && context.Cause(w.ctx) == errStalled {
+		return errStalled
+	}
+	return err
+}
+
+// close frees the watch and ends its context.
+func (w *watch) close() {
+	w.timer.Stop()
+	w.cancel(nil)
+}
+
+// once does something that may take a minute at most.
+func once(ctx context.Context, do func(ctx context.Context) error) error {
+	w := newWatch(ctx, requestPatience)
+	defer w.close()
+	w.begin()
+	return w.why(do(w.ctx))
+}
