@@ -1,0 +1,308 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/frame"
+	"github.com/varvekv/varve/internal/objectio"
+)
+
+// RowBytes is about how many logical bytes one digest row covers.
+const RowBytes = 16 << 20
+
+// Overlay says whether what is written may come to lie on older values.
+type Overlay int
+
+const (
+	// Bottom tables lie on nothing: a set is a plain set.
+	Bottom Overlay = iota
+	// Above tables may cover older values of their keys. Their sets are written so
+	// that a store which later single-deletes the key does not uncover those.
+	Above
+)
+
+// Options say where and how a Writer writes.
+type Options struct {
+	Bucket      *objectio.Bucket
+	Form        Form
+	Layer       string // ID of the layer, recorded in each File
+	Tier        int
+	Overlay     Overlay
+	Compression frame.Codec
+	TargetBytes int64                 // stored bytes at which a table is ended
+	NoDigest    bool                  // write no rows
+	Name        func(file int) string // path of the n-th file of this writer, from 0
+	Wrote       func(File)            // told of each file once it is stored; may be nil
+}
+
+// Result is what a Writer wrote.
+type Result struct {
+	Files []File
+	Rows  []digest.Row
+}
+
+// Writer writes the entries of one span. It is used by one goroutine. Exactly one
+// of Finish and Abort takes effect, so that deferring Abort is always right.
+type Writer struct {
+	ctx  context.Context // of the uploads, which Add drives
+	opts Options
+	span export.Span
+	ord  *export.Order
+
+	frames *frame.Writer
+	upload *upload // nil between files
+	table  *table  // nil between files
+
+	hasher  digest.Hasher
+	row     digest.Row
+	rowSize int64
+	last    []byte         // key of the last entry
+	held    []export.Entry // ranges that the current file has yet to write, by start
+
+	fileStart []byte
+	minTime   export.Timestamp
+	maxTime   export.Timestamp
+	result    Result
+	err       error // for good: the first failure, or that the writer has ended
+}
+
+// NewWriter makes a writer of span. Cancelling ctx makes it fail, and leaves no
+// object that anything names.
+func NewWriter(ctx context.Context, span export.Span, opts Options) (*Writer, error) {
+	frames, err := frame.NewWriter(opts.Compression)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{
+		ctx: ctx, opts: opts, span: span.Clone(), ord: opts.Form.Order.WithDefaults(),
+		frames: frames, row: digest.Row{Start: slices.Clone(span.Start)}, fileStart: slices.Clone(span.Start),
+	}, nil
+}
+
+// Add writes the next entry, in the order of an export.Cursor, and keeps no
+// reference to it. After an error there is nothing but Abort.
+func (w *Writer) Add(e *export.Entry) error {
+	if w.err == nil {
+		w.err = w.add(e)
+	}
+	return w.err
+}
+
+func (w *Writer) add(e *export.Entry) error {
+	if e.Timestamp.WallNanos < 0 {
+		return fmt.Errorf("%s %q: timestamp %s is before 1970", e.Kind, e.Key, e.Timestamp)
+	}
+	if w.rowSize >= w.rowLimit() && !w.samePrefix(e.Key, w.last) {
+		if err := w.cut(e.Key[:w.ord.Split(e.Key)]); err != nil {
+			return err
+		}
+	}
+	if w.upload == nil {
+		if err := w.open(); err != nil {
+			return err
+		}
+	}
+	w.last = append(w.last[:0], e.Key...)
+	w.rowSize += e.Size()
+	w.observe(e.Timestamp)
+	if e.Kind.IsRange() {
+		w.held = append(w.held, clone(e))
+		return nil
+	}
+	if !w.opts.NoDigest {
+		w.hasher.Add(&w.row.Digest, e)
+	}
+	if err := w.table.point(e); err != nil {
+		return w.failed(fmt.Errorf("%s %q: %w", e.Kind, e.Key, err))
+	}
+	return nil
+}
+
+// Finish ends the last file and returns what was written.
+func (w *Writer) Finish() (Result, error) {
+	if w.err != nil {
+		return Result{}, w.err
+	}
+	w.endRow(nil)
+	if w.upload != nil {
+		if w.err = w.close(w.span.End); w.err != nil {
+			return Result{}, w.err
+		}
+	}
+	w.err = errFinished
+	return w.result, nil
+}
+
+var errFinished = errors.New("writer has finished")
+
+// Abort ends the writer and leaves nothing of the file it was in. Files that it
+// finished stay in the bucket; nothing names them.
+func (w *Writer) Abort() {
+	if w.table != nil {
+		w.table.abort()
+	}
+	if w.upload != nil {
+		w.upload.abort()
+	}
+	w.table, w.upload = nil, nil
+	if w.err == nil {
+		w.err = errAborted
+	}
+}
+
+func (w *Writer) rowLimit() int64 { return min(RowBytes, w.opts.TargetBytes) }
+
+func (w *Writer) samePrefix(a, b []byte) bool {
+	return bytes.Equal(a[:w.ord.Split(a)], b[:w.ord.Split(b)])
+}
+
+// cut ends the row at a bare prefix, and the file too once it is large enough.
+func (w *Writer) cut(at []byte) error {
+	at = slices.Clone(at)
+	w.endRow(at)
+	var heldBytes int64
+	for i := range w.held {
+		heldBytes += w.held[i].Size()
+	}
+	if w.upload != nil && w.table.stored()+heldBytes >= w.opts.TargetBytes {
+		if err := w.close(at); err != nil {
+			return err
+		}
+	}
+	w.row = digest.Row{Start: at}
+	return nil
+}
+
+// endRow digests the parts of ranges that lie before at, nil meaning the end, and
+// records the row unless nothing is in it.
+func (w *Writer) endRow(at []byte) {
+	w.rowSize = 0
+	if w.opts.NoDigest {
+		return
+	}
+	row := export.Span{Start: w.row.Start, End: at}
+	for i := range w.held {
+		e := w.held[i]
+		part, ok := row.Intersect(w.ord, export.Span{Start: e.Key, End: e.End})
+		if ok {
+			e.Key, e.End = part.Start, part.End
+			w.hasher.Add(&w.row.Digest, &e)
+		}
+	}
+	if w.row.Digest != (digest.Digest{}) {
+		w.result.Rows = append(w.result.Rows, w.row)
+	}
+}
+
+func (w *Writer) open() error {
+	w.upload = startUpload(w.ctx, w.opts.Bucket, w.opts.Name(len(w.result.Files)))
+	if err := w.frames.Reset(w.upload); err != nil {
+		return w.failed(err)
+	}
+	w.table = newTable(w.frames, w.opts.Form, w.opts.Overlay)
+	return nil
+}
+
+// close ends the file before the key at, empty meaning the end of the span, and
+// carries ranges that go on over into the next one.
+func (w *Writer) close(at []byte) error {
+	here, rest := w.split(at)
+	if err := w.table.ranges(here); err != nil {
+		return w.failed(err)
+	}
+	smallest, largest, err := w.table.finish()
+	if err != nil {
+		return w.failed(fmt.Errorf("finish table: %w", err))
+	}
+	facts, err := w.frames.Finish()
+	if err != nil {
+		return w.failed(err)
+	}
+	file := File{
+		Path: w.opts.Name(len(w.result.Files)), Layer: w.opts.Layer, Tier: w.opts.Tier,
+		Span:     export.Span{Start: w.fileStart, End: at},
+		Smallest: smallest, Largest: largest,
+		Size: facts.Size, Hash: facts.Hash, IndexSize: facts.IndexSize, IndexHash: facts.IndexHash, Plain: facts.Plain,
+		Format: TableFormat, Counts: w.table.counts,
+		MinTimestamp: w.minTime, MaxTimestamp: w.maxTime,
+	}
+	if err := w.store(file); err != nil {
+		return err
+	}
+	w.held, w.fileStart = rest, at
+	w.minTime, w.maxTime = export.Timestamp{}, export.Timestamp{}
+	for i := range rest {
+		w.observe(rest[i].Timestamp)
+	}
+	return nil
+}
+
+// store waits until the object is stored, and the bucket has said that it is as
+// long as what was written.
+func (w *Writer) store(f File) error {
+	size, err := w.upload.finish()
+	w.upload, w.table = nil, nil
+	if err != nil {
+		return err
+	}
+	if size != f.Size {
+		return fmt.Errorf("store %q: wrote %d bytes, bucket has %d", f.Path, f.Size, size)
+	}
+	w.result.Files = append(w.result.Files, f)
+	if w.opts.Wrote != nil {
+		w.opts.Wrote(f)
+	}
+	return nil
+}
+
+// split parts the held ranges at a key; without one all of them are here.
+func (w *Writer) split(at []byte) (here, rest []export.Entry) {
+	for _, e := range w.held {
+		if w.ord.CompareEnds(e.End, at) <= 0 {
+			here = append(here, e)
+			continue
+		}
+		if w.ord.Compare(e.Key, at) < 0 {
+			first := e
+			first.End = at
+			here = append(here, first)
+			e.Key = at
+		}
+		rest = append(rest, e)
+	}
+	return here, rest
+}
+
+func (w *Writer) observe(t export.Timestamp) {
+	if w.minTime.IsZero() || t.Compare(w.minTime) < 0 {
+		w.minTime = t
+	}
+	if t.Compare(w.maxTime) > 0 {
+		w.maxTime = t
+	}
+}
+
+// failed prefers the upload's error, of which err is the consequence.
+func (w *Writer) failed(err error) error {
+	select {
+	case <-w.upload.done:
+		if w.upload.err != nil {
+			return w.upload.err
+		}
+	default:
+	}
+	return err
+}
+
+func clone(e *export.Entry) export.Entry {
+	c := *e
+	c.Key, c.End = slices.Clone(e.Key), slices.Clone(e.End)
+	c.Suffix, c.Value = slices.Clone(e.Suffix), slices.Clone(e.Value)
+	return c
+}
