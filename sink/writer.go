@@ -35,7 +35,7 @@ type Options struct {
 	Tier        int
 	Overlay     Overlay
 	Compression frame.Codec
-	TargetBytes int64                 // stored bytes at which a table is ended
+	TargetBytes int64                 // stored bytes at which a table is ended; at least 1
 	NoDigest    bool                  // write no rows
 	Name        func(file int) string // path of the n-th file of this writer, from 0
 	Wrote       func(File)            // told of each file once it is stored; may be nil

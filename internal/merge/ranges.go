@@ -110,7 +110,7 @@ func decide(live []aged, output Output) []export.Entry {
 // extend adds the piece [start, end) to what is open, where it goes on unchanged,
 // else begins anew.
 func extend(done, open, piece []export.Entry, start, end []byte) (_, _ []export.Entry) {
-	if len(open) == len(piece) && len(open) > 0 && bytes.Equal(open[0].End, start) && slices.EqualFunc(open, piece, alike) {
+	if len(open) > 0 && slices.EqualFunc(open, piece, alike) {
 		for i := range open {
 			open[i].End = end
 		}

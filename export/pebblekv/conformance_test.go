@@ -1,0 +1,139 @@
+package pebblekv_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/cockroachkvs"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/kvtest"
+	"github.com/varvekv/varve/export/pebblekv"
+)
+
+func TestConformance(t *testing.T) {
+	for _, f := range flavors() {
+		if f.name == "no log" {
+			continue // a harness restarts, and its database forgets what was not flushed
+		}
+		t.Run(f.name+" in memory", func(t *testing.T) {
+			t.Parallel()
+			kvtest.Run(t, func(t *testing.T) kvtest.Harness {
+				o := f.options()
+				o.FS = vfs.NewMem()
+				return newHarness(t, o, dbDir)
+			})
+		})
+	}
+	t.Run("on disk", func(t *testing.T) {
+		t.Parallel()
+		kvtest.Run(t, func(t *testing.T) kvtest.Harness {
+			return newHarness(t, &pebble.Options{FormatMajorVersion: pebble.FormatVirtualSSTables}, t.TempDir()+"/db")
+		})
+	})
+}
+
+func newHarness(t *testing.T, o *pebble.Options, dir string) kvtest.Harness {
+	o.Logger = quiet{t}
+	h := &harness{t: t, popts: o, dir: dir}
+	require.NoError(t, h.open())
+	t.Cleanup(func() { require.NoError(t, h.CloseStore()) })
+	if o.Comparer != nil {
+		return suffixHarness{h}
+	}
+	return h
+}
+
+// harness is a database with a store.
+type harness struct {
+	t       *testing.T
+	popts   *pebble.Options
+	dir     string
+	db      *pebble.DB
+	store   *pebblekv.Store
+	empties int
+}
+
+func (h *harness) open() (err error) {
+	h.db, h.store, err = pebblekv.Open(h.dir, h.popts, nil)
+	return err
+}
+
+func (h *harness) Store() export.Store { return h.store }
+
+func (h *harness) CloseStore() error {
+	if h.db == nil {
+		return nil
+	}
+	db := h.db
+	h.db = nil
+	return db.Close()
+}
+
+func (h *harness) Reopen() (export.Store, error) {
+	err := errors.Join(h.store.Crash(), h.CloseStore(), h.open())
+	return h.store, err
+}
+
+func (h *harness) Set(key, value []byte) error { return h.db.Set(key, value, pebble.NoSync) }
+
+func (h *harness) Delete(key []byte) error { return h.db.Delete(key, pebble.NoSync) }
+
+func (h *harness) DeleteRange(start, end []byte) error {
+	return h.db.DeleteRange(start, end, pebble.NoSync)
+}
+
+func (h *harness) RangeKeySet(start, end, suffix, value []byte) error {
+	return h.db.RangeKeySet(start, end, suffix, value, pebble.NoSync)
+}
+
+func (h *harness) RangeKeyUnset(start, end, suffix []byte) error {
+	return h.db.RangeKeyUnset(start, end, suffix, pebble.NoSync)
+}
+
+func (h *harness) RangeKeyDelete(start, end []byte) error {
+	return h.db.RangeKeyDelete(start, end, pebble.NoSync)
+}
+
+func (h *harness) Shake() error {
+	it, err := h.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	var first, last []byte
+	if it.First() {
+		first = append(first, it.Key()...)
+	}
+	if it.Last() {
+		last = append(last, it.Key()...)
+	}
+	if err := errors.Join(it.Close(), h.db.Flush()); err != nil || string(first) == string(last) {
+		return err
+	}
+	return h.db.Compact(h.t.Context(), first, last, false)
+}
+
+func (h *harness) Empty() (export.Store, error) {
+	h.empties++
+	db, store, err := pebblekv.Open(fmt.Sprintf("%s-empty%d", h.dir, h.empties), h.popts, nil)
+	if err == nil {
+		h.t.Cleanup(func() { require.NoError(h.t, db.Close()) })
+	}
+	return store, err
+}
+
+// suffixHarness spells keys for the comparer of cockroachkvs.
+type suffixHarness struct{ *harness }
+
+func (suffixHarness) Key(name string, version int) []byte {
+	return cockroachkvs.EncodeMVCCKey(nil, []byte(name), uint64(version), 0)
+}
+
+func (h suffixHarness) Suffix(version int) []byte {
+	k := h.Key("k", version)
+	return k[cockroachkvs.Split(k):]
+}

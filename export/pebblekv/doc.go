@@ -1,0 +1,50 @@
+// Package pebblekv lets varve back up and restore any Pebble database, with any
+// comparer, merger and format major version.
+//
+// [New] adapts a database that is open, [Open] opens one first, and [Dir] is a
+// directory that a restore creates. A typical program has one [Store] for each
+// database, for as long as the database is open.
+//
+// # Snapshots
+//
+// A snapshot is a Pebble checkpoint: a folder of hard links under
+// Options.SnapshotDir, with a sidecar file that says whose it is. Exports read
+// the checkpoint through an iterator, a table cache and a block cache of their
+// own: they hold nothing in the live database, delay none of its compactions,
+// and do not see what is written, ingested or excised afterwards.
+//
+// The memtable is flushed first. What a writer left unsynced, or a database
+// without a write-ahead log has in memory, is in the snapshot if it was written
+// before the call. Writes of that kind made during the call are seen as a crash
+// at that moment would leave them.
+//
+// The folder holds three kinds of entries:
+//
+//	varve-snapshots/
+//	    <name>/       a named snapshot: it has a sidecar of that name
+//	    tmp-<random>/ being built, being removed, or serving an ingest;
+//	                  alive as long as somebody holds its LOCK
+//	    load-<name>/  tables of a named ingest that is not committed
+//	    anything else is not ours and is left alone
+//
+// A named snapshot is built under a temporary name and renamed when it and its
+// sidecar are durable, and removed by renaming it back first, so that at no
+// moment a folder looks valid and is not. Temporary folders that nobody holds
+// are cleared by the next Snapshot or Ingest.
+//
+// # Lineage
+//
+// A small file beside the tables, varve-lineage.json, says which history the
+// database has. It stays with the directory over restarts and changes when an
+// ingest names another. Whoever copies a database directory by other means, and
+// goes on writing to both, must remove that file from one of them. A snapshot of
+// another lineage is never opened, listed or released; such folders may be
+// deleted by hand.
+//
+// # Loading
+//
+// Entries are written to sorted tables and whole tables are taken as they are,
+// both under a temporary folder, and everything becomes visible with one call of
+// DB.Ingest or DB.IngestAndExcise, which syncs the tables' directory and the
+// manifest: what Commit has published is durable without the write-ahead log.
+package pebblekv

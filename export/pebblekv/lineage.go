@@ -1,0 +1,65 @@
+package pebblekv
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const lineageName = "varve-lineage.json"
+
+type lineageFile struct {
+	Version int    `json:"version"`
+	Lineage string `json:"lineage"`
+}
+
+// readLineage is the lineage of the database in dir, and an error that wraps
+// fs.ErrNotExist where it has none yet.
+func readLineage(fsys vfs.FS, dir string) (string, error) {
+	path := fsys.PathJoin(dir, lineageName)
+	data, err := readFile(fsys, path)
+	if err != nil {
+		return "", fmt.Errorf("read lineage: %w", err)
+	}
+	var f lineageFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return "", fmt.Errorf("read lineage %s: %w", path, err)
+	}
+	if f.Version != 1 || f.Lineage == "" {
+		return "", fmt.Errorf("read lineage %s: version %d with lineage %q is not known", path, f.Version, f.Lineage)
+	}
+	return f.Lineage, nil
+}
+
+// writeLineage makes lineage durable as that of the database in dir.
+func writeLineage(fsys vfs.FS, dir, lineage string) error {
+	data, err := json.Marshal(lineageFile{Version: 1, Lineage: lineage})
+	if err != nil {
+		return err
+	}
+	if err := writeFile(fsys, dir, lineageName, append(data, '\n')); err != nil {
+		return fmt.Errorf("write lineage: %w", err)
+	}
+	return nil
+}
+
+// ensureLineage begins a lineage for a database that has none.
+func ensureLineage(fsys vfs.FS, dir string) error {
+	_, err := readLineage(fsys, dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return writeLineage(fsys, dir, randomHex(16))
+}
+
+// randomHex is n random bytes in hex.
+func randomHex(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,197 @@
+package pebblekv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/varvekv/varve/export"
+)
+
+const tablePrefix = "pebble.v"
+
+// formatTable names a table format as varve records it: "pebble.v3".
+func formatTable(f sstable.TableFormat) string {
+	return tablePrefix + strconv.Itoa(int(f-sstable.TableFormatPebblev1)+1)
+}
+
+// parseTable is the inverse of formatTable.
+func parseTable(name string) (sstable.TableFormat, error) {
+	digits, ok := strings.CutPrefix(name, tablePrefix)
+	n, err := strconv.Atoi(digits)
+	f := sstable.TableFormatPebblev1 + sstable.TableFormat(n-1)
+	if !ok || err != nil || n < 1 || f > sstable.TableFormatMax || formatTable(f) != name {
+		return 0, fmt.Errorf("table format %q is not known", name)
+	}
+	return f, nil
+}
+
+// tableSupport lists what a database with these options takes up to format most.
+func tableSupport(o *pebble.Options, most sstable.TableFormat, levels int) export.TableSupport {
+	s := export.TableSupport{Levels: levels}
+	for f := sstable.TableFormatPebblev1; f <= most; f++ {
+		s.Formats = append(s.Formats, formatTable(f))
+	}
+	for name := range o.KeySchemas {
+		s.KeySchemas = append(s.KeySchemas, name)
+	}
+	slices.Sort(s.KeySchemas)
+	return s
+}
+
+// takes reports whether the table fits s.
+func takes(s export.TableSupport, t export.TableInfo) error {
+	f, err := parseTable(t.Format)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains(s.Formats, t.Format):
+		return fmt.Errorf("table format %s is newer than the database takes, which is %s", t.Format, s.Formats[len(s.Formats)-1])
+	case f.BlockColumnar() && !slices.Contains(s.KeySchemas, t.KeySchema):
+		return fmt.Errorf("key schema %q is not known to the database", t.KeySchema)
+	case t.Level < 0 || t.Level >= s.Levels:
+		return fmt.Errorf("level %d: there are %d", t.Level, s.Levels)
+	}
+	return nil
+}
+
+// openTable opens the table file at path. Closing the reader closes the file.
+func openTable(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (*sstable.Reader, error) {
+	f, err := fs.Open(path, vfs.RandomReadsOption)
+	if err != nil {
+		return nil, err
+	}
+	readable, err := sstable.NewSimpleReadable(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	r, err := sstable.NewReader(ctx, readable, o.MakeReaderOptions())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open table %s: %w", path, err), readable.Close())
+	}
+	return r, nil
+}
+
+// checkTable refuses a table file that has a key of any kind outside of the span,
+// or a format other than what was announced.
+func checkTable(ctx context.Context, s *staging, path string, t export.TableInfo) error {
+	e := edges{
+		format: func(f sstable.TableFormat) error {
+			if formatTable(f) != t.Format {
+				return fmt.Errorf("table is of format %s, not %s", formatTable(f), t.Format)
+			}
+			return nil
+		},
+		point: func(key []byte) error {
+			if !t.Span.Contains(s.order, key) {
+				return fmt.Errorf("table has key %q outside of %s", key, t.Span)
+			}
+			return nil
+		},
+		ranged: func(start, end []byte) error {
+			if r := (export.Span{Start: start, End: end}); !t.Span.Covers(s.order, r) {
+				return fmt.Errorf("table has range %s outside of %s", r, t.Span)
+			}
+			return nil
+		},
+	}
+	return e.visit(ctx, s, path)
+}
+
+// lastTablePrefix is the bare prefix of the last key or range end in a table.
+func lastTablePrefix(ctx context.Context, s *staging, path string) ([]byte, error) {
+	var last []byte
+	note := func(key []byte) error {
+		if c := s.pebble.Comparer; last == nil || c.Compare(key, last) > 0 {
+			last = slices.Clone(key[:c.Split(key)])
+		}
+		return nil
+	}
+	e := edges{
+		format: func(sstable.TableFormat) error { return nil },
+		point:  note,
+		ranged: func(_, end []byte) error { return note(end) },
+	}
+	return last, e.visit(ctx, s, path)
+}
+
+// edges looks at the format of a table, its first and last point, and its first
+// and last fragment of range deletes and of range keys.
+type edges struct {
+	format func(sstable.TableFormat) error
+	point  func(key []byte) error
+	ranged func(start, end []byte) error
+}
+
+func (e edges) visit(ctx context.Context, s *staging, path string) (err error) {
+	r, err := openTable(ctx, s.fs, path, s.pebble)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	f, err := r.TableFormat()
+	if err != nil {
+		return err
+	}
+	if err := e.format(f); err != nil {
+		return err
+	}
+	if err := e.visitPoints(r); err != nil {
+		return err
+	}
+	return e.visitRanges(ctx, r)
+}
+
+func (e edges) visitPoints(r *sstable.Reader) (err error) {
+	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	if kv := it.First(); kv != nil {
+		if err := e.point(kv.K.UserKey); err != nil {
+			return err
+		}
+	}
+	if kv := it.Last(); kv != nil {
+		return e.point(kv.K.UserKey)
+	}
+	return it.Error()
+}
+
+func (e edges) visitRanges(ctx context.Context, r *sstable.Reader) error {
+	open := r.NewRawRangeDelIter
+	for range 2 {
+		it, err := open(ctx, sstable.NoFragmentTransforms, sstable.NoReadEnv)
+		if err != nil {
+			return err
+		}
+		open = r.NewRawRangeKeyIter
+		if it == nil {
+			continue
+		}
+		f, err := it.First()
+		if err == nil && f != nil {
+			err = e.ranged(f.Start, f.End)
+		}
+		if err == nil {
+			f, err = it.Last()
+		}
+		if err == nil && f != nil {
+			err = e.ranged(f.Start, f.End)
+		}
+		it.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
