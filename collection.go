@@ -1,0 +1,271 @@
+package varve
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/objectio"
+)
+
+// Latest names the newest committed layer of the chain whose full is newest.
+const Latest = "LATEST"
+
+// CollectionOptions say how a collection is used. The zero value is ready.
+type CollectionOptions struct {
+	// Prefix is the collection's path in the bucket, for NewCollection only: a URL
+	// has a path of its own. "": the bucket's root.
+	Prefix string
+	// Orders are key orders for reading layers without their store, by Verify. The
+	// bytewise order is known.
+	Orders []export.Order
+	// Logger gets a line for each backup and restore that begins and ends, and, at
+	// debug level, one for each file. nil discards.
+	Logger *slog.Logger
+	// Now is the clock. It names layers and measures durations; no decision about
+	// data depends on it. nil: time.Now.
+	Now func() time.Time
+	// Rand draws IDs. nil: crypto/rand.
+	Rand io.Reader
+}
+
+// Collection is all backups under one URL. It is safe for concurrent use, also by
+// several processes.
+type Collection struct {
+	bucket *objectio.Bucket
+	close  func() error // of what OpenCollection opened, once
+	name   string       // of the place, for people: no secrets
+	opts   CollectionOptions
+}
+
+// OpenCollection opens the collection at a URL: file:///path for a directory, or
+// any scheme whose gocloud driver the program has imported. A place with no
+// collection yet is an empty one; the first backup makes it. Close it after use.
+func OpenCollection(ctx context.Context, collectionURL string, opts *CollectionOptions) (*Collection, error) {
+	o := valueOf(opts)
+	if o.Prefix != "" {
+		return nil, &OptionError{Field: "Prefix", Reason: "is for NewCollection; a URL has a path of its own"}
+	}
+	place, err := parseURL(collectionURL)
+	if err != nil {
+		return nil, err
+	}
+	bucket, err := place.open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open collection %s: %w", place.name, err)
+	}
+	c := newCollection(bucket, place.prefix, place.name, o)
+	c.close = sync.OnceValue(bucket.Close)
+	if err := c.do(ctx, "open", func(*collectionBucket) error { return nil }); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// NewCollection is the collection in a bucket that the caller opened and will
+// close. It does no I/O.
+func NewCollection(bucket *blob.Bucket, opts *CollectionOptions) (*Collection, error) {
+	if bucket == nil {
+		return nil, &OptionError{Field: "bucket", Reason: "is nil"}
+	}
+	o := valueOf(opts)
+	prefix, err := cleanPrefix(o.Prefix)
+	if err != nil {
+		return nil, &OptionError{Field: "Prefix", Reason: err.Error()}
+	}
+	return newCollection(bucket, prefix, "bucket", o), nil
+}
+
+func newCollection(bucket *blob.Bucket, prefix, name string, o CollectionOptions) *Collection {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	o.Orders = slices.Clone(o.Orders)
+	return &Collection{bucket: objectio.New(bucket, prefix), close: func() error { return nil }, name: name, opts: o}
+}
+
+// Close releases what OpenCollection opened. A second Close does nothing.
+func (c *Collection) Close() error {
+	if err := c.close(); err != nil {
+		return fmt.Errorf("close collection %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// collectionRecord is the body of varve.json.
+type collectionRecord struct {
+	Collection string    `json:"collection"` // ID
+	CreatedAt  time.Time `json:"created_at"`
+	Writer     string    `json:"writer"`
+}
+
+// collectionBucket is a collection's bucket once varve.json has been read: the
+// gate through which every verb goes.
+type collectionBucket struct {
+	*objectio.Bucket
+	id     string // "": there is no collection yet
+	orders []*export.Order
+	listed *index // nil: not yet
+}
+
+// index lists the collection once.
+func (b *collectionBucket) index(ctx context.Context) (_ *index, err error) {
+	if b.listed == nil {
+		b.listed, err = readIndex(ctx, b.Bucket)
+	}
+	return b.listed, err
+}
+
+// do reads varve.json and runs a verb, whose errors it puts the collection's name
+// to.
+func (c *Collection) do(ctx context.Context, verb string, f func(*collectionBucket) error) error {
+	b, err := c.gate(ctx, c.bucket)
+	if err == nil {
+		err = f(b)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", verb, c.name, err)
+	}
+	return nil
+}
+
+// gate refuses a collection of a newer format before anything else is read.
+func (c *Collection) gate(ctx context.Context, bucket *objectio.Bucket) (*collectionBucket, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // not every driver looks
+	}
+	b := &collectionBucket{Bucket: bucket}
+	for i := range c.opts.Orders {
+		b.orders = append(b.orders, &c.opts.Orders[i])
+	}
+	body, err := bucket.Get(ctx, collectionObject, maxManifest)
+	if errors.Is(err, objectio.ErrNotExist) {
+		return b, nil
+	}
+	if err != nil {
+		return nil, storageError("read", collectionObject, err)
+	}
+	var r collectionRecord
+	if err := decodeRecord(collectionObject, body, kindCollection, &r); err != nil {
+		return nil, err
+	}
+	if err := checkID(r.Collection); err != nil {
+		return nil, &CorruptError{Object: collectionObject, Want: "the ID of a collection", Got: err.Error()}
+	}
+	b.id = r.Collection
+	return b, nil
+}
+
+// found makes sure that the collection exists. Of two processes that make it at
+// once, one does and the other finds it.
+func (c *Collection) found(ctx context.Context, bucket *objectio.Bucket) (*collectionBucket, error) {
+	b, err := c.gate(ctx, bucket)
+	if err != nil || b.id != "" {
+		return b, err
+	}
+	id, err := newID(c.opts.Rand)
+	if err != nil {
+		return nil, err
+	}
+	body, err := encodeRecord(kindCollection, collectionRecord{Collection: id, CreatedAt: c.opts.Now().UTC(), Writer: writerName()})
+	if err != nil {
+		return nil, err
+	}
+	err = bucket.Create(ctx, collectionObject, body)
+	if errors.Is(err, objectio.ErrExist) {
+		return c.gate(ctx, bucket)
+	}
+	if err != nil {
+		return nil, storageError("write", collectionObject, err)
+	}
+	b.id = id
+	return b, nil
+}
+
+// manifest reads the manifest at path and checks that it belongs here.
+func (b *collectionBucket) manifest(ctx context.Context, layerPath string) (*Manifest, error) {
+	m, err := readManifest(ctx, b.Bucket, layerPath)
+	if err != nil {
+		return nil, err
+	}
+	if b.id == "" {
+		return nil, &CorruptError{Object: collectionObject, Want: "the record of collection " + m.Collection, Got: "no object"}
+	}
+	if m.Collection != b.id {
+		return nil, &CorruptError{
+			Object: manifestObject(layerPath), Want: "a layer of collection " + b.id, Got: "one of collection " + m.Collection,
+		}
+	}
+	return m, nil
+}
+
+// Layers lists the committed layers, newest first: one listing, and one small read
+// for each chain. At most one error is yielded, last.
+func (c *Collection) Layers(ctx context.Context) iter.Seq2[LayerInfo, error] {
+	return func(yield func(LayerInfo, error) bool) {
+		err := c.do(ctx, "list", func(b *collectionBucket) error {
+			x, err := b.index(ctx)
+			if err != nil {
+				return err
+			}
+			for l, err := range x.all(ctx) {
+				if err != nil {
+					return err
+				}
+				if !yield(l, nil) {
+					return errStopped
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(LayerInfo{}, err)
+		}
+	}
+}
+
+var errStopped = errors.New("the caller has seen enough")
+
+// Layer reads the manifest of one layer: Latest, a path, or a layer ID. "" is
+// Latest.
+func (c *Collection) Layer(ctx context.Context, from string) (*Layer, error) {
+	var layer *Layer
+	err := c.do(ctx, "read layer of", func(b *collectionBucket) error {
+		l, err := b.find(ctx, from)
+		if err != nil {
+			return err
+		}
+		m, err := b.manifest(ctx, l.Path)
+		if err != nil {
+			return err
+		}
+		layer = m.layer()
+		return nil
+	})
+	return layer, err
+}
+
+// valueOf is the options pointed to, or their zero value.
+func valueOf[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

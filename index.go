@@ -1,0 +1,160 @@
+package varve
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/varvekv/varve/internal/objectio"
+)
+
+// index is what a listing knows of a collection. An entry is an intent: it is
+// written before the manifest, so that a crash leaves an entry without a layer,
+// never a layer without an entry.
+type index struct {
+	bucket   *objectio.Bucket
+	layers   []LayerInfo // newest end first
+	children map[string][]string
+	accepted map[string]bool // answers so far
+	byID     map[string]LayerInfo
+}
+
+// readIndex lists the entries: one LIST, no manifest is read.
+func readIndex(ctx context.Context, bucket *objectio.Bucket) (*index, error) {
+	x := &index{
+		bucket: bucket, children: map[string][]string{},
+		accepted: map[string]bool{}, byID: map[string]LayerInfo{},
+	}
+	for object, err := range bucket.List(ctx, indexPrefix) {
+		if err != nil {
+			return nil, storageError("list", indexPrefix, err)
+		}
+		l, err := parseIndex(object.Key)
+		if err != nil {
+			continue // somebody else's object
+		}
+		x.layers = append(x.layers, l)
+		x.byID[l.ID] = l
+		x.children[l.ParentID] = append(x.children[l.ParentID], l.ID)
+	}
+	slices.SortFunc(x.layers, newestFirst)
+	return x, nil
+}
+
+// after are the entries that claim to extend l. One that does not end later than
+// its parent is no layer of ours, and would lead in circles.
+func (x *index) after(l LayerInfo) iter.Seq[LayerInfo] {
+	return func(yield func(LayerInfo) bool) {
+		for _, id := range x.children[l.ID] {
+			if child := x.byID[id]; child.End.Compare(l.End) > 0 && !yield(child) {
+				return
+			}
+		}
+	}
+}
+
+// newestFirst orders layers by end and, among equal ends, by ID.
+func newestFirst(a, b LayerInfo) int {
+	return cmp.Or(b.End.Compare(a.End), strings.Compare(a.ID, b.ID))
+}
+
+// accept reports whether the layer is committed. One that a committed layer
+// extends is; of others the manifest is looked at: a single small read, whose
+// first bytes tell a layer from one that was declared dead.
+func (x *index) accept(ctx context.Context, id string) (bool, error) {
+	if ok, known := x.accepted[id]; known {
+		return ok, nil
+	}
+	for child := range x.after(x.byID[id]) {
+		ok, err := x.accept(ctx, child.ID)
+		if err != nil {
+			return false, err
+		}
+		if ok {
+			x.accepted[id] = true
+			return true, nil
+		}
+	}
+	ok, err := committed(ctx, x.bucket, x.byID[id].Path)
+	if err != nil {
+		return false, err
+	}
+	x.accepted[id] = ok
+	return ok, nil
+}
+
+// all yields the committed layers, newest first.
+func (x *index) all(ctx context.Context) iter.Seq2[LayerInfo, error] {
+	return func(yield func(LayerInfo, error) bool) {
+		for _, l := range x.layers {
+			ok, err := x.accept(ctx, l.ID)
+			if err != nil {
+				yield(LayerInfo{}, err)
+				return
+			}
+			if ok && !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
+// latest is the newest committed layer of the chain whose full is newest.
+func (x *index) latest(ctx context.Context) (LayerInfo, error) {
+	for l, err := range x.all(ctx) {
+		if err != nil {
+			return LayerInfo{}, err
+		}
+		if l.Full() {
+			tip, _, err := x.tip(ctx, l)
+			return tip, err
+		}
+	}
+	return LayerInfo{}, fmt.Errorf("%s: %w", Latest, ErrNoLayer)
+}
+
+// tip is the end of the longest committed path from l on, and its length. Of equal
+// lengths the newest end counts, then the ID.
+func (x *index) tip(ctx context.Context, l LayerInfo) (LayerInfo, int, error) {
+	best, length := l, 0
+	for child := range x.after(l) {
+		ok, err := x.accept(ctx, child.ID)
+		if err != nil {
+			return LayerInfo{}, 0, err
+		}
+		if !ok {
+			continue
+		}
+		tip, n, err := x.tip(ctx, child)
+		if err != nil {
+			return LayerInfo{}, 0, err
+		}
+		if n++; n > length || n == length && newestFirst(tip, best) < 0 {
+			best, length = tip, n
+		}
+	}
+	return best, length, nil
+}
+
+// committed peeks at the manifest of the layer at path.
+func committed(ctx context.Context, bucket *objectio.Bucket, layerPath string) (bool, error) {
+	object := manifestObject(layerPath)
+	head, err := bucket.Peek(ctx, object, recordHead)
+	if errors.Is(err, objectio.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, storageError("read", object, err)
+	}
+	return !isVoid(head), nil
+}
+
+// isVoid reports whether a record declares its layer dead, from its first bytes.
+func isVoid(head []byte) bool {
+	return bytes.Contains(head[:min(len(head), recordHead)], []byte(`"`+kindVoid+`"`))
+}

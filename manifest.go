@@ -1,0 +1,187 @@
+package varve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/sink"
+)
+
+// Manifest is the record whose presence commits a layer. It is written last, once,
+// and everything the layer consists of hangs from it: it hashes the file list,
+// which hashes the files. The zero Manifest is invalid.
+type Manifest struct {
+	Collection string `json:"collection"` // ID of the collection it belongs to
+	Layer      string `json:"layer"`
+	Parent     string `json:"parent,omitempty"` // layer it extends; none: a full
+	Chain      string `json:"chain"`            // the full at the beginning
+	Path       string `json:"path"`
+	Job        string `json:"job"`
+
+	Engine  string    `json:"engine"`
+	Lineage string    `json:"lineage"`
+	Start   Timestamp `json:"start"` // exclusive; zero for a full
+	End     Timestamp `json:"end"`   // the moment that the layer captures
+	Oldest  Timestamp `json:"oldest"`
+
+	Complete   bool   `json:"complete"` // the whole store was the target
+	Spans      []Span `json:"spans"`
+	Introduced []Span `json:"introduced,omitempty"` // spans that cut everything older
+	Excluded   []Span `json:"excluded,omitempty"`   // deliberate holes
+
+	Order     string `json:"order"`     // name of the order of keys
+	Revisions bool   `json:"revisions"` // keys in tables carry revisions
+	Merger    string `json:"merger,omitempty"`
+	KeySchema string `json:"key_schema,omitempty"`
+
+	StandsFor string   `json:"stands_for,omitempty"` // layer whose state at End this one's is
+	Covers    []string `json:"covers,omitempty"`     // layers it replaces
+	Refers    []string `json:"refers,omitempty"`     // other layers whose files it lists
+
+	FileList FileList          `json:"file_list"`
+	Counts   sink.Counts       `json:"counts"`
+	Digest   *Digest           `json:"digest,omitempty"` // nil: none was taken
+	Stats    Stats             `json:"stats"`
+	Labels   map[string]string `json:"labels,omitempty"`
+
+	CreatedAt time.Time `json:"created_at"` // wall clock of the writer: for people
+	Writer    string    `json:"writer"`     // build that wrote it
+}
+
+// FileList describes the object files.sst, and how much it must hold.
+type FileList struct {
+	Size      int64  `json:"size,string"`
+	Hash      string `json:"hash"`
+	IndexSize int64  `json:"index_size,string"`
+	IndexHash string `json:"index_hash"`
+	Plain     int64  `json:"plain,string"`
+	Files     int64  `json:"files,string"`
+	Rows      int64  `json:"rows,string"` // of digests
+}
+
+// Digest is the order-independent digest of the state at a layer's end.
+type Digest struct {
+	State     digest.Sum   `json:"state"`     // of keys and values
+	Revisions digest.Sum   `json:"revisions"` // with timestamps; zero without revisions
+	Keys      int64        `json:"keys,string"`
+	Bytes     int64        `json:"bytes,string"`
+	Source    DigestSource `json:"source"`
+}
+
+// DigestSource says what a digest proves.
+type DigestSource string
+
+const (
+	// DigestScan was taken of the entries as they were exported.
+	DigestScan DigestSource = "scan"
+	// DigestAudit was compared with a second, separate scan of the snapshot.
+	DigestAudit DigestSource = "audit"
+)
+
+// maxManifest bounds what is read of a manifest, which holds no list of files.
+const maxManifest = 64 << 20
+
+// maxFiles bounds the file list of one layer: 16 million files, some 2 PB.
+const maxFiles = 1 << 24
+
+func (m *Manifest) info() LayerInfo {
+	return LayerInfo{ID: m.Layer, ParentID: m.Parent, ChainID: m.Chain, Path: m.Path, Start: m.Start, End: m.End}
+}
+
+// validate says why m cannot be the manifest of any layer. It is called before a
+// manifest is written and after one is read.
+func (m *Manifest) validate() error {
+	errs := []error{checkID(m.Collection), checkID(m.Job), m.info().validate(), m.FileList.validate()}
+	if m.Order == "" {
+		errs = append(errs, errors.New("no order of keys"))
+	}
+	if len(m.Spans) == 0 {
+		errs = append(errs, errors.New("no spans"))
+	}
+	for _, s := range m.Spans {
+		// The store's order may be unknown here, but no order puts anything into a
+		// span that ends where it starts.
+		if len(s.End) > 0 && string(s.Start) == string(s.End) {
+			errs = append(errs, fmt.Errorf("span %s is empty", s))
+		}
+	}
+	if c := m.Counts; c.Sets < 0 || c.Deletes < 0 || c.RangeDeletes < 0 || c.RangeKeys < 0 || c.LogicalBytes < 0 {
+		errs = append(errs, errors.New("counts are negative"))
+	}
+	if d := m.Digest; d != nil && d.Source != DigestScan && d.Source != DigestAudit {
+		errs = append(errs, fmt.Errorf("digest source %q is not known", d.Source))
+	}
+	return errors.Join(errs...)
+}
+
+func (l FileList) validate() error {
+	switch {
+	case l.Files < 0 || l.Files > maxFiles || l.Rows < 0:
+		return fmt.Errorf("file list of %d files and %d rows", l.Files, l.Rows)
+	}
+	f := l.file("")
+	return f.Validate()
+}
+
+// file is the file list as the table object that it is.
+func (l FileList) file(layerPath string) sink.File {
+	return sink.File{
+		Path: fileListObject(layerPath), Format: sink.TableFormat,
+		Size: l.Size, Hash: l.Hash, IndexSize: l.IndexSize, IndexHash: l.IndexHash, Plain: l.Plain,
+	}
+}
+
+// checkOrder finds the order of the layer's keys: the store's own, if there is a
+// store, else one of those that were handed in.
+func (m *Manifest) checkOrder(orders ...*export.Order) (*export.Order, error) {
+	if m.Order == export.BytewiseName {
+		return nil, nil
+	}
+	var got []string
+	for _, o := range orders {
+		if o != nil && o.Name == m.Order {
+			return o, nil
+		}
+		got = append(got, o.WithDefaults().Name)
+	}
+	return nil, &OrderError{Want: m.Order, Got: fmt.Sprint(got)}
+}
+
+// form is how the layer's entries stand in tables.
+func (m *Manifest) form(order *export.Order) sink.Form {
+	return sink.Form{Order: order, Revisions: m.Revisions}
+}
+
+func readManifest(ctx context.Context, bucket *objectio.Bucket, layerPath string) (*Manifest, error) {
+	object := manifestObject(layerPath)
+	b, err := bucket.Get(ctx, object, maxManifest)
+	if errors.Is(err, objectio.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", layerPath, ErrNoLayer)
+	}
+	if err != nil {
+		return nil, storageError("read", object, err)
+	}
+	return decodeManifest(object, layerPath, b)
+}
+
+func decodeManifest(object, layerPath string, b []byte) (*Manifest, error) {
+	if isVoid(b) {
+		return nil, fmt.Errorf("%s: the run was declared dead: %w", layerPath, ErrNoLayer)
+	}
+	m := new(Manifest)
+	if err := decodeRecord(object, b, kindLayer, m); err != nil {
+		return nil, err
+	}
+	if err := m.validate(); err != nil {
+		return nil, &CorruptError{Object: object, Want: "a possible manifest", Got: err.Error()}
+	}
+	if m.Path != layerPath {
+		return nil, &CorruptError{Object: object, Want: "the manifest of " + layerPath, Got: "that of " + m.Path}
+	}
+	return m, nil
+}

@@ -1,0 +1,210 @@
+package varve
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// This file spells every object name of a collection:
+//
+//	varve.json
+//	<path>/progress/0
+//	<path>/data/<layer>-<task>-<file>.sst
+//	<path>/files.sst
+//	<path>/BACKUP_MANIFEST
+//	index/<inverted end>-<start>-<layer>-<parent>-<chain>/<path>
+//
+// where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given.
+
+const (
+	collectionObject = "varve.json"
+	indexPrefix      = "index/"
+
+	claimName    = "progress/0"
+	dataFolder   = "data/"
+	fileListName = "files.sst"
+	manifestName = "BACKUP_MANIFEST"
+)
+
+func claimObject(layerPath string) string    { return layerPath + "/" + claimName }
+func fileListObject(layerPath string) string { return layerPath + "/" + fileListName }
+func manifestObject(layerPath string) string { return layerPath + "/" + manifestName }
+
+// idBytes make an ID that nobody draws twice.
+const idBytes = 16
+
+var idPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// newID draws the ID of a layer, job, collection or lineage: 32 hex digits.
+func newID(random io.Reader) (string, error) {
+	var b [idBytes]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("draw an ID: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+func checkID(id string) error {
+	if !idPattern.MatchString(id) {
+		return fmt.Errorf("ID %q: want 32 hex digits", id)
+	}
+	return nil
+}
+
+const pathLayout = "2006/01/02-150405.00"
+
+// formatPath is where a full that ends at end goes. Another that has taken the
+// same hundredth of a second makes it a rival, see rivalPath.
+func formatPath(end Timestamp) string { return end.Time().Format(pathLayout) }
+
+// parsePath reads the time that formatPath wrote.
+func parsePath(p string) (time.Time, error) { return time.Parse(pathLayout, p) }
+
+// rivalDigits of a layer's ID tell its path from that of another.
+const rivalDigits = 6
+
+// rivalPath is the path for a layer whose own was claimed by another.
+func rivalPath(p, layer string) string { return p + "-" + layer[:rivalDigits] }
+
+var segmentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// reservedSegments would make a layer's path look like something else.
+var reservedSegments = map[string]bool{
+	collectionObject: true, manifestName: true, fileListName: true, "progress": true, "data": true,
+	"index": true, "refs": true, "retired": true, "jobs": true, Latest: true,
+}
+
+// maxPath keeps index names, which contain the path, below the 1,024 bytes that
+// every bucket allows; maxName leaves room in it for a rival path.
+const (
+	maxPath = 512
+	maxName = maxPath - 1 - rivalDigits
+)
+
+// checkPath says why p cannot be the path of a layer. It is what keeps names that
+// were read from leaving the collection.
+func checkPath(p string) error {
+	if p == "" || len(p) > maxPath {
+		return fmt.Errorf("path %q: want 1 to %d bytes", p, maxPath)
+	}
+	for s := range strings.SplitSeq(p, "/") {
+		if !segmentPattern.MatchString(s) {
+			return fmt.Errorf("path %q: segment %q is not made of letters, digits, '.', '_' and '-'", p, s)
+		}
+		if reservedSegments[s] {
+			return fmt.Errorf("path %q: %q is a reserved name", p, s)
+		}
+	}
+	if checkID(p) == nil {
+		return fmt.Errorf("path %q: looks like a layer ID", p)
+	}
+	return nil
+}
+
+// cleanPrefix is the place of a collection in a bucket, without slashes around it.
+func cleanPrefix(p string) (string, error) {
+	p = strings.Trim(p, "/")
+	for s := range strings.SplitSeq(p, "/") {
+		if p != "" && !segmentPattern.MatchString(s) {
+			return "", fmt.Errorf("segment %q is not made of letters, digits, '.', '_' and '-'", s)
+		}
+	}
+	return p, nil
+}
+
+// formatData is the name of a payload table. It contains the layer's ID, so that
+// two runs which both believe that they own the path never share an object.
+func formatData(layerPath, layer string, task, file int) string {
+	return fmt.Sprintf("%s/%s%s-%05d-%04d.sst", layerPath, dataFolder, layer, task, file)
+}
+
+var dataPattern = regexp.MustCompile(`^([0-9a-f]{32})-([0-9]{5,9})-([0-9]{4,9})\.sst$`)
+
+// parseData reads what formatData wrote.
+func parseData(object string) (layerPath, layer string, task, file int, err error) {
+	folder, name := path.Split(object)
+	layerPath, ok := strings.CutSuffix(folder, "/"+dataFolder)
+	m := dataPattern.FindStringSubmatch(name)
+	if !ok || m == nil || checkPath(layerPath) != nil {
+		return "", "", 0, 0, fmt.Errorf("object %q: not the name of a table in a collection", object)
+	}
+	task, taskErr := strconv.Atoi(m[2])
+	file, fileErr := strconv.Atoi(m[3])
+	if taskErr != nil || fileErr != nil || formatData(layerPath, m[1], task, file) != object {
+		return "", "", 0, 0, fmt.Errorf("object %q: not the name of a table in a collection", object)
+	}
+	return layerPath, m[1], task, file, nil
+}
+
+// noParent stands for the parent of a full in the name of an index object.
+const noParent = "0"
+
+// formatIndex is the name of the index object of a layer. Names sort from the
+// newest end to the oldest, those of one end by start and then by ID.
+func formatIndex(l LayerInfo) string {
+	parent := l.ParentID
+	if parent == "" {
+		parent = noParent
+	}
+	return indexPrefix + strings.Join([]string{formatInverted(l.End), formatAscending(l.Start), l.ID, parent, l.ChainID}, "-") + "/" + l.Path
+}
+
+// parseIndex reads what formatIndex wrote.
+func parseIndex(object string) (LayerInfo, error) {
+	bad := fmt.Errorf("object %q: not the name of an index entry", object)
+	rest, ok := strings.CutPrefix(object, indexPrefix)
+	fixed, layerPath, hasPath := strings.Cut(rest, "/")
+	f := strings.Split(fixed, "-")
+	if !ok || !hasPath || len(f) != 5 {
+		return LayerInfo{}, bad
+	}
+	l := LayerInfo{ID: f[2], ParentID: f[3], ChainID: f[4], Path: layerPath}
+	if l.ParentID == noParent {
+		l.ParentID = ""
+	}
+	var endErr, startErr error
+	l.End, endErr = parseInverted(f[0])
+	l.Start, startErr = parseAscending(f[1])
+	if endErr != nil || startErr != nil || l.validate() != nil || formatIndex(l) != object {
+		return LayerInfo{}, bad
+	}
+	return l, nil
+}
+
+// formatAscending sorts as timestamps do: the wall time with its sign bit turned,
+// and the logical counter, in hex.
+func formatAscending(t Timestamp) string {
+	return fmt.Sprintf("%016x%08x", uint64(t.WallNanos)^(1<<63), t.Logical)
+}
+
+func parseAscending(s string) (Timestamp, error) {
+	if len(s) != 24 {
+		return Timestamp{}, fmt.Errorf("timestamp %q: want 24 hex digits", s)
+	}
+	wall, wallErr := strconv.ParseUint(s[:16], 16, 64)
+	logical, logicalErr := strconv.ParseUint(s[16:], 16, 32)
+	if wallErr != nil || logicalErr != nil {
+		return Timestamp{}, fmt.Errorf("timestamp %q: want 24 hex digits", s)
+	}
+	return Timestamp{WallNanos: int64(wall ^ (1 << 63)), Logical: uint32(logical)}, nil
+}
+
+// formatInverted sorts against time, so that a plain listing begins with the
+// newest.
+func formatInverted(t Timestamp) string { return formatAscending(invert(t)) }
+
+func parseInverted(s string) (Timestamp, error) {
+	t, err := parseAscending(s)
+	return invert(t), err
+}
+
+func invert(t Timestamp) Timestamp {
+	return Timestamp{WallNanos: ^t.WallNanos, Logical: math.MaxUint32 - t.Logical}
+}

@@ -1,0 +1,59 @@
+package varve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/varvekv/varve/export"
+)
+
+// rehearse restores the layer into the scratch store and digests what is then
+// seen there.
+func (v *verification) rehearse(ctx context.Context) error {
+	if len(v.report.Problems) > 0 {
+		return nil // a restore would refuse, and say no more than is known
+	}
+	m := v.chain.tip().Manifest
+	targets := Spans(v.opts.Scratch, m.Spans...)
+	if m.Complete {
+		targets = Cluster(v.opts.Scratch)
+	}
+	_, err := v.c.Restore(ctx, targets, &RestoreOptions{
+		From: m.Layer, Concurrency: v.opts.Concurrency, BytesPerSecond: v.opts.BytesPerSecond,
+	})
+	if err != nil {
+		return v.problem("rehearsal", err)
+	}
+	check := newRowCheck(v.content.order, v.content.rows)
+	check.stateOnly = true
+	if err := v.scan(ctx, m.Spans, check); err != nil {
+		return v.problem("rehearsal", err)
+	}
+	return v.problem("rehearsal", check.compare("the rehearsed restore of layer "+m.Layer))
+}
+
+// scan digests spans of the scratch store.
+func (v *verification) scan(ctx context.Context, spans []Span, check *rowCheck) (err error) {
+	s, err := v.opts.Scratch.Snapshot(ctx, export.SnapshotOptions{})
+	if err != nil {
+		return fmt.Errorf("scratch store: %w", err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	for _, span := range spans {
+		if err := scanSpan(ctx, s, v.content.order, span, check, nil); err != nil {
+			return fmt.Errorf("scratch store %s: %w", span, err)
+		}
+	}
+	return nil
+}
+
+// scanSpan digests one span of a snapshot in one piece.
+func scanSpan(ctx context.Context, s export.Snapshot, order *export.Order, span Span, check *rowCheck, report *reporter) (err error) {
+	cursor, err := s.Export(ctx, export.Request{Span: span})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cursor.Close()) }()
+	return check.addAll(guard(cursor, order, span), report)
+}

@@ -1,0 +1,340 @@
+package varve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/frame"
+	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/sink"
+)
+
+// Compression says how what is stored is compressed.
+type Compression int
+
+const (
+	// CompressZstd is zstd at its fastest level; data that does not shrink is stored
+	// as it is.
+	CompressZstd Compression = iota
+	// CompressS2 is several times faster than zstd and shrinks less.
+	CompressS2
+	// CompressNone stores data as it is.
+	CompressNone
+)
+
+var codecs = map[Compression]frame.Codec{CompressZstd: frame.Zstd, CompressS2: frame.S2, CompressNone: frame.Raw}
+
+const defaultTargetFileBytes = 128 << 20
+
+// run is one backup being taken.
+type run struct {
+	c       *Collection
+	targets Targets
+	opts    BackupOptions
+	meter   *objectio.Meter
+	report  *reporter
+	begun   time.Time
+
+	info   export.Info
+	spans  []Span
+	asOf   Timestamp
+	bucket *collectionBucket
+	layer  LayerInfo
+	job    string
+}
+
+// newRun checks the options and fills in their defaults.
+func (c *Collection) newRun(targets Targets, opts BackupOptions) (*run, error) {
+	if err := targets.check(); err != nil {
+		return nil, err
+	}
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	r := &run{c: c, targets: targets, opts: opts, begun: c.opts.Now()}
+	r.meter = objectio.NewMeter(opts.BytesPerSecond)
+	r.report = newReporter(opts.Events, c.opts.Now)
+	var idErr, jobErr error
+	r.layer.ID, idErr = newID(c.opts.Rand)
+	r.job, jobErr = newID(c.opts.Rand)
+	r.layer.ChainID = r.layer.ID
+	return r, errors.Join(idErr, jobErr)
+}
+
+func (o *BackupOptions) complete() error {
+	switch {
+	case o.Collection != nil:
+		return &OptionError{Field: "Collection", Reason: "is for Backup by URL; this collection is open"}
+	case o.Lag < 0:
+		return &OptionError{Field: "Lag", Reason: "is negative"}
+	case o.Lag > 0 && !o.AsOf.IsZero():
+		return &OptionError{Field: "Lag", Reason: "is given together with AsOf"}
+	case o.Concurrency < 0:
+		return &OptionError{Field: "Concurrency", Reason: "is negative"}
+	case o.TargetFileBytes < 0:
+		return &OptionError{Field: "TargetFileBytes", Reason: "is negative"}
+	case o.BytesPerSecond < 0:
+		return &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
+	case codecs[o.Compression] == 0:
+		return &OptionError{Field: "Compression", Reason: fmt.Sprintf("%d is not known", o.Compression)}
+	case o.Audit && o.NoDigest:
+		return &OptionError{Field: "Audit", Reason: "compares digests, and NoDigest takes none"}
+	}
+	if len(o.Name) > maxName {
+		return &OptionError{Field: "Name", Reason: fmt.Sprintf("has %d bytes, the most are %d", len(o.Name), maxName)}
+	}
+	if o.Name != "" {
+		if err := checkPath(o.Name); err != nil {
+			return &OptionError{Field: "Name", Reason: err.Error()}
+		}
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = runtime.GOMAXPROCS(0)
+	}
+	if o.TargetFileBytes == 0 {
+		o.TargetFileBytes = defaultTargetFileBytes
+	}
+	o.Labels = maps.Clone(o.Labels)
+	return nil
+}
+
+// claim takes the layer's path, create-only. A date-based path that another has
+// taken, or a name that a run which never committed has taken, gets a suffix.
+func (r *run) claim(ctx context.Context) error {
+	r.layer.Path = r.opts.Name
+	if r.opts.Name == "" {
+		r.layer.Path = formatPath(r.layer.End)
+	}
+	err := r.createClaim(ctx)
+	if !errors.Is(err, objectio.ErrExist) {
+		return err
+	}
+	if r.opts.Name != "" {
+		taken, err := committed(ctx, r.bucket.Bucket, r.layer.Path)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return &OptionError{Field: "Name", Reason: fmt.Sprintf("there is a backup named %q", r.opts.Name)}
+		}
+	}
+	r.layer.Path = rivalPath(r.layer.Path, r.layer.ID)
+	return r.createClaim(ctx)
+}
+
+// claimRecord is the body of progress/0, the first object of a layer.
+type claimRecord struct {
+	Layer     string    `json:"layer"`
+	Job       string    `json:"job"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func (r *run) createClaim(ctx context.Context) error {
+	return r.create(ctx, claimObject(r.layer.Path), kindClaim, claimRecord{Layer: r.layer.ID, Job: r.job, CreatedAt: r.begun.UTC()})
+}
+
+// create stores a record. Every body contains an ID drawn for this run, by which a
+// write whose reply was lost is told from somebody else's.
+func (r *run) create(ctx context.Context, object string, kind recordKind, body any) error {
+	b, err := encodeRecord(kind, body)
+	if err != nil {
+		return err
+	}
+	return storageError("write", object, r.bucket.Create(ctx, object, b))
+}
+
+// export writes the tasks' files, several at a time. The first error ends all.
+func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*contents, error) {
+	var total int64
+	for _, t := range tasks {
+		total += t.bytes
+	}
+	r.report.begin(PhaseExport, total)
+	results := make([]sink.Result, len(tasks))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.opts.Concurrency)
+	for i, t := range tasks {
+		g.Go(func() (err error) {
+			results[i], err = r.exportTask(gctx, s, i, t)
+			if err != nil {
+				return fmt.Errorf("export %s: %w", t.span, denied("write", dataFolder+" of "+r.layer.Path, err))
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	r.report.end()
+	out := new(contents)
+	for _, res := range results {
+		out.files = append(out.files, res.Files...)
+		out.rows = append(out.rows, res.Rows...)
+	}
+	return out, nil
+}
+
+func (r *run) exportTask(ctx context.Context, s export.Snapshot, n int, t task) (_ sink.Result, err error) {
+	if err := ctx.Err(); err != nil {
+		return sink.Result{}, err
+	}
+	w, err := sink.NewWriter(ctx, t.span, sink.Options{
+		Bucket:      r.bucket.Bucket,
+		Form:        sink.Form{Order: r.info.Order, Revisions: r.info.Revisions},
+		Layer:       r.layer.ID,
+		Compression: codecs[r.opts.Compression],
+		TargetBytes: r.opts.TargetFileBytes,
+		NoDigest:    r.opts.NoDigest,
+		Name:        func(file int) string { return formatData(r.layer.Path, r.layer.ID, n, file) },
+		Wrote:       r.wrote,
+	})
+	if err != nil {
+		return sink.Result{}, err
+	}
+	defer w.Abort()
+	cursor, err := s.Export(ctx, export.Request{Span: t.span})
+	if err != nil {
+		return sink.Result{}, err
+	}
+	defer func() { err = errors.Join(err, cursor.Close()) }()
+	if err := r.copyState(w, guard(cursor, r.info.Order, t.span)); err != nil {
+		return sink.Result{}, err
+	}
+	return w.Finish()
+}
+
+// progressBytes is how many bytes pass between two reports of a task.
+const progressBytes = 1 << 20
+
+func (r *run) copyState(w *sink.Writer, cursor export.Cursor) error {
+	var unreported int64
+	for cursor.Next() {
+		e := cursor.Entry()
+		if err := w.Add(e); err != nil {
+			return err
+		}
+		if unreported += e.Size(); unreported >= progressBytes {
+			r.report.add(unreported)
+			unreported = 0
+		}
+	}
+	r.report.add(unreported)
+	return cursor.Err()
+}
+
+func (r *run) wrote(f sink.File) {
+	r.c.opts.Logger.Debug("stored file", "path", f.Path, "bytes", f.Size)
+	r.report.file(fileInfo(f))
+}
+
+func fileInfo(f sink.File) FileInfo {
+	return FileInfo{Path: f.Path, Span: f.Span, StoredBytes: f.Size, LogicalBytes: f.Counts.LogicalBytes}
+}
+
+// audit reads each target span once more, in one piece, and compares what it finds
+// with what was digested while the pieces were exported.
+func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) error {
+	if !r.opts.Audit {
+		return nil
+	}
+	r.report.begin(PhaseAudit, digest.Total(written.rows).Bytes)
+	check := newRowCheck(r.info.Order, written.rows)
+	for _, span := range r.spans {
+		if err := scanSpan(ctx, s, r.info.Order, span, check, r.report); err != nil {
+			return fmt.Errorf("audit %s: %w", span, err)
+		}
+	}
+	r.report.end()
+	return check.compare("the export of layer " + r.layer.ID)
+}
+
+// commit makes the layer exist. Its files are stored; then come the list of them,
+// the index entry, which alone means nothing, and the manifest, which is the
+// moment of truth.
+func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
+	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, written.files, written.rows)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.create(ctx, formatIndex(r.layer), kindIndex, indexRecord{Layer: r.layer.ID}); err != nil {
+		return nil, err
+	}
+	m := r.manifest(written, list)
+	if err := m.validate(); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	err = r.create(ctx, manifestObject(r.layer.Path), kindLayer, m)
+	if errors.Is(err, objectio.ErrExist) {
+		return nil, fmt.Errorf("%s: %w", r.layer.Path, ErrConflict)
+	}
+	if err != nil {
+		return nil, err
+	}
+	layer := m.layer()
+	r.c.opts.Logger.Info("backup committed", "collection", r.c.name, "layer", layer.ID, "path", layer.Path,
+		"keys", m.Stats.Keys, "stored_bytes", m.Stats.StoredBytes, "duration", m.Stats.Duration)
+	r.report.layer(layer.LayerInfo)
+	return layer, nil
+}
+
+// indexRecord is the body of an index entry, whose name says the rest.
+type indexRecord struct {
+	Layer string `json:"layer"`
+}
+
+func (r *run) manifest(written *contents, list FileList) *Manifest {
+	m := &Manifest{
+		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job,
+		Engine: r.info.Engine, Lineage: r.info.Lineage,
+		Start: r.layer.Start, End: r.layer.End, Oldest: r.layer.End,
+		Complete: r.targets.cluster, Spans: r.spans,
+		Order: r.info.Order.WithDefaults().Name, Revisions: r.info.Revisions, Merger: r.info.Merger,
+		FileList: list, Labels: r.opts.Labels, CreatedAt: r.begun.UTC(), Writer: writerName(),
+	}
+	var stored int64
+	for _, f := range written.files {
+		m.Counts = m.Counts.Plus(f.Counts)
+		stored += f.Size
+	}
+	if !r.opts.NoDigest {
+		m.Digest = newDigest(digest.Total(written.rows), r.opts.Audit)
+	}
+	m.Stats = Stats{
+		JobID: r.job, Keys: m.Counts.Sets, Deletions: m.Counts.Deletes + m.Counts.RangeDeletes, RangeKeys: m.Counts.RangeKeys,
+		LogicalBytes: m.Counts.LogicalBytes, StoredBytes: stored, Files: int64(len(written.files)),
+		Requests: r.meter.Requests(), Retries: r.meter.Retries(),
+		Duration: r.c.opts.Now().Sub(r.begun), Changes: Everything,
+	}
+	return m
+}
+
+func newDigest(d digest.Digest, audited bool) *Digest {
+	out := &Digest{State: d.State, Revisions: d.Revisions, Keys: d.Keys, Bytes: d.Bytes, Source: DigestScan}
+	if audited {
+		out.Source = DigestAudit
+	}
+	return out
+}
+
+// writerName is the build of varve that is running.
+func writerName() string {
+	const module = "github.com/varvekv/varve"
+	version := "(devel)"
+	if b, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range b.Deps {
+			if d.Path == module {
+				version = d.Version
+			}
+		}
+	}
+	return "varve " + version + " " + runtime.Version()
+}
