@@ -1,0 +1,39 @@
+# What there is to run. `make check` is what must pass before a change is sent.
+
+FUZZTIME ?= 20s
+BENCH ?= .
+BENCHFLAGS ?= -benchtime 1x
+
+.PHONY: check
+check:
+	.ci/run
+
+.PHONY: test
+test:
+	go test ./...
+
+.PHONY: race
+race:
+	go test -race -short ./...
+
+.PHONY: lint
+lint:
+	golangci-lint run ./...
+
+.PHONY: fuzz
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+.PHONY: bench
+bench:
+	go test -run '^$$' -bench '$(BENCH)' $(BENCHFLAGS) -timeout 2h ./...
+
+.PHONY: nightly
+nightly:
+	go test -race -count 3 -shuffle on -timeout 2h ./...
+	$(MAKE) fuzz FUZZTIME=5m

@@ -1,0 +1,162 @@
+// Package varve takes consistent snapshot backups of a key-value store into object
+// storage, and gets them back. It is for Go programs that have such a store open
+// and want backups from inside the process, without a server and without stopping
+// writers.
+//
+// For most uses call [Backup] and [Restore]. Both take targets (what, and in which
+// store) and the URL of a collection:
+//
+//	store, err := pebblekv.New(db, dir, nil)
+//	layer, err := varve.Backup(ctx, varve.Cluster(store), "s3://bucket/orders", nil)
+//	restored, err := varve.Restore(ctx, varve.Cluster(pebblekv.Dir(newDir, nil)), "s3://bucket/orders", nil)
+//
+// A directory is file:///path; for other schemes the program imports a driver, such
+// as gocloud.dev/blob/s3blob. To list, choose or verify backups, or to use a bucket
+// that is already open, get a [Collection] from [OpenCollection] or [NewCollection].
+//
+// Stores come from adapters: package pebblekv is any Pebble database, and package
+// export says what to write for another engine.
+//
+// # Words
+//
+// A varve is a layer of sediment that one year lays on a lake bed. Each word below
+// has one meaning, here and in all packages.
+//
+//   - store: a key-value database, seen through an adapter of package export
+//   - target: what of a store is backed up or restored, see [Targets]
+//   - span: an interval of keys [Start, End)
+//   - timestamp: a position in one store's history; it orders, a clock does not
+//   - revision: one stored value of a key, in a store that keeps several
+//   - snapshot: a consistent view of a store at one timestamp
+//   - layer: one backup, that is files and one manifest
+//   - full, incremental: a layer that holds all of its spans, or what changed in them
+//     after its parent
+//   - chain: a full and what follows it without a gap
+//   - collection: all chains under one URL
+//   - manifest: the record whose presence commits a layer
+//   - file: one table object of a layer
+//   - export, ingest: to read out of a store, to load into one
+//   - lineage: the identity of a store's history; a restored store begins another
+//
+// # The one idea
+//
+// A collection is an LSM tree that lies in a bucket. A full backup is its bottom
+// level: sorted, immutable tables. An incremental is a thinner level on top, with
+// deletions as tombstones. So to back up is to write a level, to restore is to
+// ingest levels from the bottom up or to merge them, and to verify is to read
+// tables.
+//
+// This version writes full backups only: each layer is a chain of its own.
+// Incrementals, jobs that survive their process, catalogs of named tables, expiry
+// and encryption are not in it.
+//
+// # The guarantee
+//
+// When Backup has returned a layer, it is durable, and a restore of it puts into the
+// target exactly what the store held in the layer's spans at its End, or fails and
+// says why. Every stored byte is checked against its hash whenever it is read. A
+// restore shows nothing before all of it is there. One that fails or is cancelled
+// leaves nothing behind; one that is killed, at most a staging area.
+//
+// A backup that fails leaves no layer, with one exception: if storage takes the
+// manifest and can then not be asked about it, the layer may exist although the call
+// failed, as whole as any other. Calling again is always safe.
+//
+// Not promised:
+//
+//   - One moment across several stores. A layer is of one store.
+//   - Protection from whoever may write to the bucket. Hashes and digests find
+//     damage; somebody who rewrites objects can make new ones that agree.
+//   - Cleaning up. Nothing in a bucket is ever deleted, so objects of a run that
+//     failed stay there, named by nothing.
+//   - A restore into spans that somebody else writes to meanwhile.
+//
+// # How a layer comes to be
+//
+// Objects are written once, in this order, and each only when those before it are
+// durable:
+//
+//	a run does   and writes                 a crash after it leaves
+//	─────────────────────────────────────────────────────────────────────────────
+//	found        varve.json                 a collection without layers
+//	snapshot     (in the store)             a snapshot; a run that begins a day
+//	                                        later or more releases it
+//	claim        <path>/progress/0          a path that later runs avoid
+//	export       <path>/data/<layer>-….sst  tables that nothing names
+//	list         <path>/files.sst           likewise
+//	index        index/…/<path>             an entry that readers skip
+//	manifest     <path>/BACKUP_MANIFEST     ══ the layer ══
+//	release      (in the store)
+//
+// Readers go the other way: an entry of the index counts if the manifest that it
+// points at is there; the manifest holds the hash of the list, the list those of the
+// tables. FORMAT.md describes every object.
+//
+// # Invariants
+//
+// Comments and tests cite these by number.
+//
+//   - I1: A listed layer has every object that it names, with the named size and hash.
+//   - I2: A restore as of t yields each live key of the layer's spans once, in its
+//     newest revision at or before t, and nothing from before a span was introduced.
+//   - I3: A run that is resumed gives the same entries, counts and digests as one
+//     that was never interrupted.
+//   - I4: To page an export at any key and revision, and to join the pages, gives the
+//     unpaged export.
+//   - I5: Of two writers, every committed layer can be restored; a fork shows in the
+//     parents' IDs.
+//   - I6: A store of another lineage cannot extend a chain.
+//   - I7: A reader refuses, clearly, what is too new for it.
+//   - I8: To cut, rename or prefix keys does not alter logical content.
+//   - I9: To compact layers leaves every point that it keeps as it was.
+//   - I10: A run overwrites nothing, and deletes nothing that a committed layer or
+//     another run could name.
+//   - I11: The failure of any single storage call, before or after it took effect,
+//     leaves earlier layers intact and the next run able to go on.
+//   - I12: No secret is in any object, log or error.
+//   - I13: Full, full with incrementals, compacted, read in place and restored have
+//     one digest.
+//
+// I1, I5, I7 and I10 to I12 hold for all that this version does; I4 is the adapter's,
+// and package kvtest checks it. Of I2, I6, I8 and I13 the parts hold that concern
+// full backups: a restore as of a layer's end, the refusal of a chain of two
+// lineages, the cutting of keys into files, the digest of a full and of what is
+// restored from it. I3 and I9 are about what is not in this version.
+//
+// # Errors
+//
+// Match them with errors.Is and errors.As. They tell what to do:
+//
+//   - fix the call: [OptionError], [TargetError]; [OrderError]: use a store of the
+//     order that it wants
+//   - choose another layer or moment: [ErrNoLayer], [NoRestorePointError], which names
+//     the nearest, [BeforeGCError]
+//   - take a full backup: [ChainGapError], [LineageError]
+//   - the data is damaged: [CorruptError]; restore another layer, and let
+//     [Collection.Verify] list all that is wrong with this one
+//   - change the destination or its rights: [NotEmptyError], [AccessError]
+//   - use a newer varve: [FormatError]
+//   - call again: [ErrConflict], [LockedError]
+//
+// Any other error is the store's, the bucket's or the context's, wrapped.
+//
+// # What is assumed of a bucket
+//
+//   - An object can be read and listed as soon as its write has returned.
+//   - Of several conditional writes under one name exactly one wins. That is
+//     If-None-Match on S3 and Azure, a generation of 0 on Google Cloud Storage, and
+//     link(2) in a directory.
+//   - A write that is cancelled leaves no object.
+//   - Listings ascend by name.
+//
+// Overwriting, renaming and deleting are never asked for: a bucket may be under an
+// object lock, and its credentials without the right to delete. A directory must be
+// on a file system that has hard links and keeps what was synced.
+//
+// # Compatibility
+//
+// A collection says which format it has. What a released version has written, every
+// later version restores; what is too new for a version, it refuses with a
+// [FormatError]. Exported names are kept, and options grow by fields whose zero value
+// is what was before.
+package varve
