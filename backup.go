@@ -57,8 +57,9 @@ func Backup(ctx context.Context, targets Targets, collectionURL string, opts *Ba
 
 // Backup takes a full backup of the targets: all of their keys as of one moment,
 // while the store is being written to. It returns once the layer is durable. If it
-// fails or ctx is cancelled, no layer exists and calling again is safe; what was
-// already stored is named by nothing.
+// fails or ctx is cancelled there is no layer, unless storage took the manifest and
+// could then not be asked about it: that layer is whole. Calling again is safe; what
+// was already stored is named by nothing.
 func (c *Collection) Backup(ctx context.Context, targets Targets, opts *BackupOptions) (*Layer, error) {
 	r, err := c.newRun(targets, valueOf(opts))
 	if err != nil {

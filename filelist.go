@@ -30,7 +30,7 @@ const (
 
 // listedRow is a digest row as it is stored.
 type listedRow struct {
-	Start     []byte     `json:"start"`
+	Start     []byte     `json:"start,omitempty"`
 	State     digest.Sum `json:"state"`
 	Revisions digest.Sum `json:"revisions"`
 	Keys      int64      `json:"keys,string"`
@@ -114,7 +114,7 @@ func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (_ 
 	out := new(contents)
 	for c.Next() {
 		if err := out.add(c.Entry(), m); err != nil {
-			return nil, &CorruptError{Object: object, Want: "the list of the files of " + m.Layer, Got: err.Error()}
+			return nil, listError(object, m, err)
 		}
 	}
 	if err := c.Err(); err != nil {
@@ -128,6 +128,15 @@ func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (_ 
 		}
 	}
 	return out, nil
+}
+
+// listError tells a list that is too new from one that cannot be.
+func listError(object string, m *Manifest, err error) error {
+	var format *FormatError
+	if errors.As(err, &format) {
+		return format
+	}
+	return &CorruptError{Object: object, Want: "the list of the files of " + m.Layer, Got: err.Error()}
 }
 
 // add takes the next entry of the list. Lists that grow past what their manifest

@@ -89,6 +89,9 @@ const maxManifest = 64 << 20
 // maxFiles bounds the file list of one layer: 16 million files, some 2 PB.
 const maxFiles = 1 << 24
 
+// maxRows bounds its digest rows: 64 million, some 1 PB.
+const maxRows = 1 << 26
+
 func (m *Manifest) info() LayerInfo {
 	return LayerInfo{ID: m.Layer, ParentID: m.Parent, ChainID: m.Chain, Path: m.Path, Start: m.Start, End: m.End}
 }
@@ -121,7 +124,7 @@ func (m *Manifest) validate() error {
 
 func (l FileList) validate() error {
 	switch {
-	case l.Files < 0 || l.Files > maxFiles || l.Rows < 0:
+	case l.Files < 0 || l.Files > maxFiles || l.Rows < 0 || l.Rows > maxRows:
 		return fmt.Errorf("file list of %d files and %d rows", l.Files, l.Rows)
 	}
 	f := l.file("")

@@ -76,11 +76,11 @@ func decodeRecord(object string, b []byte, kind recordKind, body any) error {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return &CorruptError{Object: object, Want: "a record of JSON", Got: err.Error()}
 	}
-	if r.Kind != kind {
-		return &CorruptError{Object: object, Want: "a record of kind " + string(kind), Got: fmt.Sprintf("kind %q", r.Kind)}
-	}
 	if r.Format > formatVersion {
 		return &FormatError{Object: object, Feature: fmt.Sprintf("format %d", r.Format)}
+	}
+	if r.Kind != kind {
+		return &CorruptError{Object: object, Want: "a record of kind " + string(kind), Got: fmt.Sprintf("kind %q", r.Kind)}
 	}
 	if i := slices.IndexFunc(r.Requires, func(f string) bool { return !slices.Contains(knownFeatures, f) }); i >= 0 {
 		return &FormatError{Object: object, Feature: fmt.Sprintf("the feature %q", r.Requires[i])}

@@ -66,7 +66,7 @@ func run(ctx context.Context) (err error) {
 	_, err = backups.Restore(ctx, varve.Spans(store, globex), nil)
 	var full *varve.NotEmptyError
 	if !errors.As(err, &full) {
-		return fmt.Errorf("a second restore overwrote data: %v", err)
+		return errors.Join(errors.New("a second restore did not refuse"), err)
 	}
 	fmt.Println("once more: ", full)
 	return nil

@@ -38,7 +38,7 @@ func (w *watch) end()   { w.timer.Stop() }
 
 // why is err, or what made the watch cause it.
 func (w *watch) why(err error) error {
-	if err != nil && context.Cause(w.ctx) == errStalled {
+	if err != nil && errors.Is(context.Cause(w.ctx), errStalled) {
 		return errStalled
 	}
 	return err
