@@ -2,6 +2,7 @@ package varve
 
 import (
 	"slices"
+	"time"
 
 	"github.com/varvekv/varve/export"
 )
@@ -12,6 +13,9 @@ type (
 	// Span is the half-open interval of keys [Start, End).
 	Span = export.Span
 )
+
+// At is the first position of the nanosecond t, for BackupOptions.AsOf.
+func At(t time.Time) Timestamp { return export.At(t) }
 
 // Targets say what is backed up or restored, and in which store. The zero Targets
 // is invalid.

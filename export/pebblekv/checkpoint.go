@@ -34,12 +34,8 @@ type checkpoint struct {
 // createCheckpoint makes a checkpoint with its sidecar inside home, durable under
 // the path that it returns.
 func (s *Store) createCheckpoint(ctx context.Context, home *scratch, side sidecar) (string, error) {
-	if err := s.flush(ctx); err != nil {
-		return "", err
-	}
 	path := home.join("checkpoint")
-	err := guard(func() error { return s.db.Checkpoint(path, pebble.WithFlushedWAL()) })
-	if err != nil {
+	if err := s.createMoment(ctx, path); err != nil {
 		return "", fmt.Errorf("checkpoint: %w", err)
 	}
 	if err := s.refuseRemote(path); err != nil {

@@ -18,6 +18,10 @@
 // before the call. Writes of that kind made during the call are seen as a crash
 // at that moment would leave them.
 //
+// A checkpoint alone is of one moment only while nothing is ingested or excised.
+// So its log is cut off where it lacks such an operation, see moment.go: a snapshot
+// is always what the database held after some operation, and before all later ones.
+//
 // The folder holds three kinds of entries:
 //
 //	varve-snapshots/

@@ -1,0 +1,343 @@
+package varve_test
+
+import (
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvekv/varve"
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/pebblekv"
+	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/dirblob"
+	"github.com/varvekv/varve/internal/frame"
+	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/sink"
+)
+
+// The benchmarks compare varve with the least that anybody could do, on the same
+// data, in turn, in one run: only their ratios mean something on a shared machine.
+//
+//	go test -run '^$' -bench 'Backup|Restore' -benchtime 1x -bench.size 1000 .
+var (
+	benchMB     = flag.Int64("bench.size", 1000, "logical size of the benchmark databases in MB")
+	benchRounds = flag.Int("bench.rounds", 3, "rounds of which the median counts")
+	benchDir    = flag.String("bench.dir", "", "where to keep the databases; empty: a temporary folder")
+)
+
+// dataset is a kind of rows.
+type dataset struct {
+	name  string
+	value func(rng *rand.Rand, buf []byte) []byte
+	bytes int64 // of a row
+}
+
+var datasets = []dataset{
+	{name: "text100", value: textValue, bytes: 116},
+	{name: "random1k", value: randomValue, bytes: 16 + 1024},
+}
+
+var words = [...]string{"account", "balance", "customer", "delivery", "employee", "forward", "general", "history", "invoice", "journal",
+	"kingdom", "library", "machine", "nothing", "october", "payment", "quarter", "receipt", "storage", "traffic"}
+
+// textValue is 100 bytes: 20 of noise and words.
+func textValue(rng *rand.Rand, buf []byte) []byte {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	buf = buf[:0]
+	for range 20 {
+		buf = append(buf, digits[rng.IntN(len(digits))])
+	}
+	for len(buf) < 100 {
+		buf = append(append(buf, ' '), words[rng.IntN(len(words))]...)
+	}
+	return buf[:100]
+}
+
+func randomValue(rng *rand.Rand, buf []byte) []byte {
+	buf = buf[:0]
+	for range 128 {
+		buf = binary.LittleEndian.AppendUint64(buf, rng.Uint64())
+	}
+	return buf
+}
+
+func (d dataset) rows() int64 { return *benchMB * 1e6 / d.bytes }
+
+func pebbleOptions() *pebble.Options {
+	return &pebble.Options{Logger: silent{}, MemTableSize: 64 << 20}
+}
+
+type silent struct{ pebble.Logger }
+
+func (silent) Infof(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
+
+// open is the database of the dataset, loaded in random order of keys and settled.
+func (d dataset) open(b *testing.B) (*pebble.DB, *pebblekv.Store) {
+	b.Helper()
+	root := *benchDir
+	if root == "" {
+		root = b.TempDir()
+	}
+	dir := filepath.Join(root, fmt.Sprintf("%s-%d", d.name, *benchMB))
+	_, err := os.Stat(dir)
+	fresh := os.IsNotExist(err)
+	db, store, err := pebblekv.Open(dir, pebbleOptions(), nil)
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, db.Close()) })
+	if fresh {
+		d.load(b, db)
+	}
+	return db, store
+}
+
+func (d dataset) load(b *testing.B, db *pebble.DB) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	batch := db.NewBatch()
+	var value []byte
+	for i := range d.rows() {
+		key := fmt.Appendf(nil, "%016x", uint64(i)*0x9e3779b97f4a7c15)
+		value = d.value(rng, value)
+		if err := batch.Set(key, value, nil); err != nil {
+			b.Fatal(err)
+		}
+		if batch.Len() > 4<<20 {
+			require.NoError(b, batch.Commit(pebble.NoSync))
+			batch = db.NewBatch()
+		}
+	}
+	require.NoError(b, batch.Commit(pebble.Sync))
+	require.NoError(b, db.Flush())
+	for quiet := 0; quiet < 10; quiet++ { // settled: nothing was compacted for a second
+		if db.Metrics().Compact.NumInProgress > 0 {
+			quiet = 0
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// scan reads everything with a plain iterator.
+func scan(b *testing.B, db *pebble.DB) (rows int64) {
+	it, err := db.NewIter(nil)
+	require.NoError(b, err)
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			b.Fatal(err)
+		}
+		rows += int64(len(v) & 1)
+	}
+	require.NoError(b, it.Close())
+	return rows
+}
+
+// plainPipeline does what a backup must in one goroutine: scan, digest, table,
+// frames, hash, and the same kind of directory.
+func plainPipeline(b *testing.B, db *pebble.DB, codec frame.Codec) {
+	dir := b.TempDir()
+	blobs, err := dirblob.Open(dir, nil)
+	require.NoError(b, err)
+	bucket := objectio.New(blobs, "")
+	w, err := sink.NewWriter(b.Context(), export.Span{}, sink.Options{
+		Bucket: bucket, Compression: codec, TargetBytes: 128 << 20, NoDigest: true,
+		Name: func(n int) string { return fmt.Sprintf("data/%d.sst", n) },
+	})
+	require.NoError(b, err)
+	it, err := db.NewIter(nil)
+	require.NoError(b, err)
+	var d digest.Digest
+	var h digest.Hasher
+	e := export.Entry{Kind: export.Set}
+	for ok := it.First(); ok; ok = it.Next() {
+		e.Key = it.Key()
+		if e.Value, err = it.ValueAndErr(); err != nil {
+			b.Fatal(err)
+		}
+		h.Add(&d, &e)
+		if err := w.Add(&e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_, err = w.Finish()
+	require.NoError(b, err)
+	require.NoError(b, it.Close())
+	require.NoError(b, blobs.Close())
+	require.NoError(b, os.RemoveAll(dir))
+}
+
+func backupTo(b *testing.B, store export.Store, dir string, opts varve.BackupOptions) *varve.Layer {
+	layer, err := varve.Backup(b.Context(), varve.Cluster(store), "file://"+dir, &opts)
+	require.NoError(b, err)
+	return layer
+}
+
+// timed is the wall time of f.
+func timed(f func()) time.Duration {
+	begun := time.Now()
+	f()
+	return time.Since(begun)
+}
+
+func median(d []time.Duration) time.Duration {
+	s := append([]time.Duration(nil), d...)
+	for i := range s {
+		for j := i; j > 0 && s[j] < s[j-1]; j-- {
+			s[j], s[j-1] = s[j-1], s[j]
+		}
+	}
+	return s[len(s)/2]
+}
+
+// peak watches the process's memory while f runs and returns by how much it grew,
+// resident and not.
+func peak(f func()) (heap int64) {
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	base := residentBytes()
+	var top atomic.Int64
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			top.Store(max(top.Load(), residentBytes()))
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	f()
+	stop()
+	wg.Wait()
+	return top.Load() - base
+}
+
+// residentBytes is what the kernel says the process holds.
+func residentBytes() int64 {
+	f, err := os.Open("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	var total, resident int64
+	if _, err := fmt.Fscan(io.LimitReader(f, 128), &total, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+// BenchmarkBackup compares a full backup with a bare scan and with a plain
+// single-threaded pipeline.
+func BenchmarkBackup(b *testing.B) {
+	if testing.Short() {
+		b.Skip("builds databases of a gigabyte")
+	}
+	for _, d := range datasets {
+		b.Run(d.name, func(b *testing.B) {
+			db, store := d.open(b)
+			scan(b, db) // warm
+			var bare, plain, full []time.Duration
+			var layer *varve.Layer
+			var memory int64
+			var mallocs uint64
+			for b.Loop() {
+				for range *benchRounds {
+					bare = append(bare, timed(func() { scan(b, db) }))
+					plain = append(plain, timed(func() { plainPipeline(b, db, frame.Zstd) }))
+					dir := filepath.Join(b.TempDir(), "collection")
+					var before, after runtime.MemStats
+					runtime.ReadMemStats(&before)
+					full = append(full, timed(func() {
+						memory = max(memory, peak(func() { layer = backupTo(b, store, dir, varve.BackupOptions{}) }))
+					}))
+					runtime.ReadMemStats(&after)
+					mallocs = after.Mallocs - before.Mallocs
+					require.NoError(b, os.RemoveAll(dir))
+				}
+			}
+			f := median(full)
+			b.ReportMetric(float64(layer.Stats.LogicalBytes)/1e6/f.Seconds(), "MB/s")
+			b.ReportMetric(f.Seconds()/median(plain).Seconds(), "×pipeline")
+			b.ReportMetric(f.Seconds()/median(bare).Seconds(), "×scan")
+			b.ReportMetric(float64(layer.Stats.StoredBytes)/float64(layer.Stats.LogicalBytes), "stored/logical")
+			b.ReportMetric(float64(mallocs)/float64(layer.Stats.Keys), "allocs/key")
+			b.ReportMetric(float64(memory)/(1<<20), "peak-MiB")
+			b.ReportMetric(float64(layer.Stats.Requests), "requests")
+		})
+	}
+}
+
+// BenchmarkRestore compares a restore into a directory with writing and syncing
+// the same plain tables.
+func BenchmarkRestore(b *testing.B) {
+	if testing.Short() {
+		b.Skip("builds databases of a gigabyte")
+	}
+	for _, d := range datasets {
+		b.Run(d.name, func(b *testing.B) {
+			_, store := d.open(b)
+			dir := filepath.Join(b.TempDir(), "collection")
+			layer := backupTo(b, store, dir, varve.BackupOptions{})
+			plain := plainTables(b, dir)
+			var write, restore []time.Duration
+			var memory int64
+			for b.Loop() {
+				for range *benchRounds {
+					write = append(write, timed(func() { writeSynced(b, plain) }))
+					to := filepath.Join(b.TempDir(), "db")
+					restore = append(restore, timed(func() {
+						memory = max(memory, peak(func() {
+							_, err := varve.Restore(b.Context(), varve.Cluster(pebblekv.Dir(to, &pebblekv.Options{Pebble: pebbleOptions()})), "file://"+dir, nil)
+							require.NoError(b, err)
+						}))
+					}))
+					require.NoError(b, os.RemoveAll(to))
+				}
+			}
+			r := median(restore)
+			b.ReportMetric(float64(layer.Stats.LogicalBytes)/1e6/r.Seconds(), "MB/s")
+			b.ReportMetric(r.Seconds()/median(write).Seconds(), "×write")
+			b.ReportMetric(float64(memory)/(1<<20), "peak-MiB")
+		})
+	}
+}
+
+// plainTables are the tables that a restore of the collection puts into a database.
+func plainTables(b *testing.B, collection string) (tables [][]byte) {
+	dir := filepath.Join(b.TempDir(), "plain")
+	_, err := varve.Restore(b.Context(), varve.Cluster(pebblekv.Dir(dir, &pebblekv.Options{Pebble: pebbleOptions()})), "file://"+collection, nil)
+	require.NoError(b, err)
+	files, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	require.NoError(b, err)
+	for _, f := range files {
+		t, err := os.ReadFile(f)
+		require.NoError(b, err)
+		tables = append(tables, t)
+	}
+	require.NoError(b, os.RemoveAll(dir))
+	return tables
+}
+
+func writeSynced(b *testing.B, tables [][]byte) {
+	dir := b.TempDir()
+	for i, t := range tables {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint(i)))
+		require.NoError(b, err)
+		_, err = f.Write(t)
+		require.NoError(b, err)
+		require.NoError(b, f.Sync())
+		require.NoError(b, f.Close())
+	}
+	require.NoError(b, os.RemoveAll(dir))
+}

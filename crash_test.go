@@ -1,0 +1,281 @@
+package varve_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvekv/varve"
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/memkv"
+	"github.com/varvekv/varve/export/pebblekv"
+)
+
+var crashSeed = flag.Uint64("crash.seed", 0, "the kills of this seed; 0: others each time")
+
+const (
+	crashRounds = 12
+	crashDir    = "VARVE_CRASH_DIR" // tells the process that it is the victim
+)
+
+// batch is the n-th change of the victim's database: always the same one, and it
+// says which it is.
+func batch(n int) []write {
+	rng := rand.New(rand.NewPCG(uint64(n), 0))
+	out := []write{{Entry: export.Entry{Kind: export.Set, Key: []byte("number"), Value: strconv.AppendInt(nil, int64(n), 10)}}}
+	for range 8 {
+		from := rng.IntN(400)
+		w := write{Entry: export.Entry{Kind: export.Set, Key: fmt.Appendf(nil, "key-%04d", from), Value: make([]byte, rng.IntN(100))}}
+		for i := range w.Value {
+			w.Value[i] = byte(rng.Uint32())
+		}
+		switch end := fmt.Appendf(nil, "key-%04d", from+1+rng.IntN(20)); rng.IntN(10) {
+		case 0:
+			w.Kind = export.Delete
+		case 1:
+			w.Kind, w.End = export.DeleteRange, end
+		case 2:
+			w.Kind, w.End, w.Suffix = export.RangeKeySet, end, []byte("@1")
+		case 3:
+			w.Kind, w.End = export.RangeKeyDelete, end
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// TestVictim is not a test but the process that the next one kills. It writes batch
+// after batch, and takes backup after backup meanwhile.
+func TestVictim(t *testing.T) {
+	dir := os.Getenv(crashDir)
+	if dir == "" {
+		t.Skip("is run by TestKilledBackup")
+	}
+	db, store, err := pebblekv.Open(filepath.Join(dir, "db"), &pebble.Options{Logger: quiet{}}, nil)
+	require.NoError(t, err)
+	go func() {
+		for n := lastBatch(t, db) + 1; ; n++ {
+			b := db.NewBatch()
+			for _, w := range batch(n) {
+				require.NoError(t, apply(b, w))
+			}
+			require.NoError(t, b.Commit(pebble.NoSync))
+			time.Sleep(time.Millisecond) // the other process needs the machine, too
+		}
+	}()
+	fmt.Println("ready")
+	for {
+		layer, err := varve.Backup(t.Context(), varve.Cluster(store), "file://"+filepath.Join(dir, "collection"), &varve.BackupOptions{TargetFileBytes: 4 << 10})
+		require.NoError(t, err)
+		fmt.Println("done", layer.ID)
+	}
+}
+
+// lastBatch is the number of the newest one that is there.
+func lastBatch(t *testing.T, db *pebble.DB) int {
+	value, closer, err := db.Get([]byte("number"))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0
+	}
+	require.NoError(t, err)
+	n, err := strconv.Atoi(string(value))
+	require.NoError(t, errors.Join(err, closer.Close()))
+	return n
+}
+
+func apply(b *pebble.Batch, w write) error {
+	switch w.Kind {
+	case export.Set:
+		return b.Set(w.Key, w.Value, nil)
+	case export.Delete:
+		return b.Delete(w.Key, nil)
+	case export.DeleteRange:
+		return b.DeleteRange(w.Key, w.End, nil)
+	case export.RangeKeySet:
+		return b.RangeKeySet(w.Key, w.End, w.Suffix, w.Value, nil)
+	}
+	return b.RangeKeyDelete(w.Key, w.End, nil)
+}
+
+// TestKilledBackup kills a process at random moments of its backups, and looks each
+// time at what it left.
+func TestKilledBackup(t *testing.T) {
+	t.Parallel()
+	seed := *crashSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("replay with: go test -run TestKilledBackup . -args -crash.seed %d", seed)
+	k := &killer{T: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), reported: map[string]bool{}, states: map[string][]string{}, typical: 100 * time.Millisecond}
+	k.model.store = newStore(t, nil)
+	deadline := time.Now().Add(12 * time.Second)
+	for round := 0; round < crashRounds && time.Now().Before(deadline); round++ {
+		k.kill()
+		k.inspect()
+	}
+	t.Logf("%d layers, %d of them reported; a backup takes %s", len(k.states), len(k.reported), k.typical)
+	k.goOn()
+	require.NotEmpty(t, k.reported, "some backups ended before the kill")
+}
+
+// killer knows what its victims did.
+type killer struct {
+	*testing.T
+	dir      string
+	rng      *rand.Rand
+	reported map[string]bool     // layers whose ends the victims reported
+	states   map[string][]string // of the layers, as they were first seen
+	model    crashModel
+	typical  time.Duration // of a backup, to aim at the next one
+}
+
+// kill runs a victim for a moment.
+func (k *killer) kill() {
+	k.Helper()
+	self, err := os.Executable()
+	require.NoError(k, err)
+	cmd := exec.Command(self, "-test.run=^TestVictim$")
+	cmd.Env = append(os.Environ(), crashDir+"="+k.dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(k, err)
+	require.NoError(k, cmd.Start())
+	lines := bufio.NewScanner(out)
+	require.True(k, lines.Scan())
+	require.Equal(k, "ready", lines.Text(), "the victim lives")
+	begun, reports := time.Now(), k.rng.IntN(3)
+	for ; reports > 0 && lines.Scan(); reports-- {
+		k.report(lines.Text())
+		k.typical, begun = time.Since(begun), time.Now()
+	}
+	// The next backup has begun. It is killed somewhere on its way.
+	timer := time.AfterFunc(time.Duration(k.rng.Float64()*float64(k.typical)), func() {
+		if err := cmd.Process.Kill(); err != nil {
+			k.Errorf("kill: %v", err)
+		}
+	})
+	defer timer.Stop()
+	for lines.Scan() {
+		k.report(lines.Text())
+	}
+	var exit *exec.ExitError
+	require.ErrorAs(k, cmd.Wait(), &exit)
+	require.Equal(k, -1, exit.ExitCode(), "it was killed")
+}
+
+func (k *killer) report(line string) {
+	k.Helper()
+	id, ok := strings.CutPrefix(line, "done ")
+	require.True(k, ok, line)
+	k.reported[id] = true
+}
+
+func (k *killer) open(opts *varve.CollectionOptions) *varve.Collection {
+	k.Helper()
+	c, err := varve.OpenCollection(k.Context(), "file://"+filepath.Join(k.dir, "collection"), opts)
+	require.NoError(k, err)
+	k.Cleanup(func() { require.NoError(k, c.Close()) })
+	return c
+}
+
+// inspect wants every layer whole: those that were there before, those that the
+// victim reported, and one that it may have committed with its last breath.
+func (k *killer) inspect() {
+	k.Helper()
+	c := k.open(nil)
+	missing := maps.Clone(k.reported)
+	for l, err := range c.Layers(k.Context()) {
+		require.NoError(k, err)
+		delete(missing, l.ID)
+		if k.states[l.ID] == nil {
+			k.states[l.ID] = k.restored(c, l.ID)
+			continue
+		}
+		_, err := c.Verify(k.Context(), l.ID, &varve.VerifyOptions{Level: varve.VerifyHash})
+		require.NoError(k, err)
+	}
+	require.Empty(k, missing, "layers that were reported")
+	for id := range k.states {
+		if k.rng.IntN(4) == 0 {
+			k.states[id] = k.restored(c, id)
+		}
+	}
+}
+
+// restored is a layer's state, which is that after some batch.
+func (k *killer) restored(c *varve.Collection, id string) []string {
+	k.Helper()
+	_, err := c.Verify(k.Context(), id, &varve.VerifyOptions{Level: varve.VerifyDigest})
+	require.NoError(k, err)
+	dst := newStore(k, &memkv.Options{SingleRevision: true})
+	r, err := c.Restore(k.Context(), varve.Cluster(dst), &varve.RestoreOptions{From: id})
+	require.NoError(k, err)
+	require.Equal(k, varve.ProofDigest, r.Proof)
+	number, _ := dst.Get([]byte("number"))
+	n, _ := strconv.Atoi(string(number)) // an empty store has none
+	got := clip(nil, dst.State(varve.Span{}), []varve.Span{{}})
+	require.Equal(k, k.model.after(n), got, "batch %d", n)
+	return got
+}
+
+// goOn is the life after the last kill: its snapshot is kept for a day, for whoever
+// goes on with that backup, and then released by the next one.
+func (k *killer) goOn() {
+	k.Helper()
+	db, store, err := pebblekv.Open(filepath.Join(k.dir, "db"), &pebble.Options{Logger: quiet{}}, nil)
+	require.NoError(k, err)
+	defer func() { require.NoError(k, db.Close()) }()
+	orphans, err := store.Snapshots(k.Context())
+	require.NoError(k, err)
+	k.Logf("%d snapshots left", len(orphans))
+	for _, o := range orphans {
+		require.False(k, k.reported[o.Name], "a backup that ended has released its snapshot")
+		require.False(k, o.InUse)
+	}
+	for _, later := range []time.Duration{23 * time.Hour, 25 * time.Hour} {
+		c := k.open(&varve.CollectionOptions{Now: func() time.Time { return time.Now().Add(later) }})
+		layer, err := c.Backup(k.Context(), varve.Cluster(store), nil)
+		require.NoError(k, err)
+		k.states[layer.ID] = k.restored(c, layer.ID)
+		left, err := store.Snapshots(context.WithoutCancel(k.Context()))
+		require.NoError(k, err)
+		if later < 24*time.Hour {
+			require.Len(k, left, len(orphans))
+		} else {
+			require.Empty(k, left)
+		}
+	}
+	k.inspect()
+}
+
+// crashModel is the database after any number of batches.
+type crashModel struct {
+	store *memkv.Store
+	at    []export.Timestamp
+}
+
+func (m *crashModel) after(n int) []string {
+	for len(m.at) <= n {
+		for _, w := range batch(len(m.at)) {
+			if len(m.at) > 0 {
+				_ = memEngine{m.store}.write(&w)
+			}
+		}
+		m.at = append(m.at, m.store.Delete([]byte("nothing")))
+	}
+	return clip(nil, m.store.StateAt(m.at[n], varve.Span{}), []varve.Span{{}})
+}
