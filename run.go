@@ -9,13 +9,10 @@ import (
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
-	"github.com/varvekv/varve/sink"
 )
 
 // Compression says how what is stored is compressed.
@@ -150,94 +147,6 @@ func (r *run) create(ctx context.Context, object string, kind recordKind, body a
 		return err
 	}
 	return storageError("write", object, r.bucket.Create(ctx, object, b))
-}
-
-// export writes the tasks' files, several at a time. The first error ends all.
-func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*contents, error) {
-	var total int64
-	for _, t := range tasks {
-		total += t.bytes
-	}
-	r.report.begin(PhaseExport, total)
-	results := make([]sink.Result, len(tasks))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.opts.Concurrency)
-	for i, t := range tasks {
-		g.Go(func() (err error) {
-			results[i], err = r.exportTask(gctx, s, i, t)
-			if err != nil {
-				return fmt.Errorf("export %s: %w", t.span, denied("write", dataFolder+" of "+r.layer.Path, err))
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	r.report.end()
-	out := new(contents)
-	for _, res := range results {
-		out.files = append(out.files, res.Files...)
-		out.rows = append(out.rows, res.Rows...)
-	}
-	return out, nil
-}
-
-func (r *run) exportTask(ctx context.Context, s export.Snapshot, n int, t task) (_ sink.Result, err error) {
-	if err := ctx.Err(); err != nil {
-		return sink.Result{}, err
-	}
-	w, err := sink.NewWriter(ctx, t.span, sink.Options{
-		Bucket:      r.bucket.Bucket,
-		Form:        sink.Form{Order: r.info.Order, Revisions: r.info.Revisions},
-		Layer:       r.layer.ID,
-		Compression: codecs[r.opts.Compression],
-		TargetBytes: r.opts.TargetFileBytes,
-		NoDigest:    r.opts.NoDigest,
-		Name:        func(file int) string { return formatData(r.layer.Path, r.layer.ID, n, file) },
-		Wrote:       r.wrote,
-	})
-	if err != nil {
-		return sink.Result{}, err
-	}
-	defer w.Abort()
-	cursor, err := s.Export(ctx, export.Request{Span: t.span})
-	if err != nil {
-		return sink.Result{}, err
-	}
-	defer func() { err = errors.Join(err, cursor.Close()) }()
-	if err := r.copyState(w, guard(cursor, r.info.Order, t.span)); err != nil {
-		return sink.Result{}, err
-	}
-	return w.Finish()
-}
-
-// progressBytes is how many bytes pass between two reports of a task.
-const progressBytes = 1 << 20
-
-func (r *run) copyState(w *sink.Writer, cursor export.Cursor) error {
-	var unreported int64
-	for cursor.Next() {
-		e := cursor.Entry()
-		if err := w.Add(e); err != nil {
-			return err
-		}
-		if unreported += e.Size(); unreported >= progressBytes {
-			r.report.add(unreported)
-			unreported = 0
-		}
-	}
-	r.report.add(unreported)
-	return cursor.Err()
-}
-
-func (r *run) wrote(f sink.File) {
-	r.c.opts.Logger.Debug("stored file", "path", f.Path, "bytes", f.Size)
-	r.report.file(fileInfo(f))
-}
-
-func fileInfo(f sink.File) FileInfo {
-	return FileInfo{Path: f.Path, Span: f.Span, StoredBytes: f.Size, LogicalBytes: f.Counts.LogicalBytes}
 }
 
 // audit reads each target span once more, in one piece, and compares what it finds
