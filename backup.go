@@ -23,7 +23,8 @@ type BackupOptions struct {
 	Labels map[string]string
 	// Concurrency is how many tasks export at once. 0: GOMAXPROCS.
 	Concurrency int
-	// TargetFileBytes is the stored size at which a file is ended. 0: 128 MiB.
+	// TargetFileBytes is the stored size at which a file is ended. 0: 128 MiB; more
+	// than 16 GiB is taken for that.
 	TargetFileBytes int64
 	// BytesPerSecond limits traffic to the bucket. 0: unlimited.
 	BytesPerSecond int64

@@ -31,25 +31,49 @@ func (r *run) snapshot(ctx context.Context) (export.Snapshot, error) {
 	}
 	s, err := r.targets.store.Snapshot(ctx, opts)
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+		return nil, errors.Join(fmt.Errorf("snapshot: %w", err), r.forget(ctx))
+	}
+	if err := r.sameLineage(ctx); err != nil {
+		return nil, errors.Join(err, r.release(ctx, s))
 	}
 	r.layer.End = s.Timestamp()
 	r.c.opts.Logger.Info("backup begins", "collection", r.c.name, "layer", r.layer.ID, "as_of", r.layer.End.String())
 	return s, nil
 }
 
+// sameLineage refuses a store that was restored into between the first look at it
+// and the snapshot.
+func (r *run) sameLineage(ctx context.Context) error {
+	now, err := r.targets.store.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if now.Lineage != r.info.Lineage {
+		return &LineageError{Want: r.info.Lineage, Got: now.Lineage}
+	}
+	return nil
+}
+
 // release closes the snapshot and gives back what it pinned, also when the run was
 // cancelled.
 func (r *run) release(ctx context.Context, s export.Snapshot) error {
-	ctx = context.WithoutCancel(ctx)
-	err := s.Close()
-	if keeper, ok := r.targets.store.(export.SnapshotKeeper); ok {
-		err = errors.Join(err, keeper.Release(ctx, r.layer.ID))
-	}
-	if err != nil {
+	if err := errors.Join(s.Close(), r.forget(ctx)); err != nil {
 		return fmt.Errorf("release snapshot %s: %w", r.layer.ID, err)
 	}
 	return nil
+}
+
+// forget releases the run's named snapshot, should there be one.
+func (r *run) forget(ctx context.Context) error {
+	keeper, ok := r.targets.store.(export.SnapshotKeeper)
+	if !ok {
+		return nil
+	}
+	err := keeper.Release(context.WithoutCancel(ctx), r.layer.ID)
+	if errors.Is(err, export.ErrClosed) {
+		return nil // whoever opens the store next finds it, and a run a day later releases it
+	}
+	return err
 }
 
 // released adds what went wrong with the release to the error of a run that
@@ -76,7 +100,8 @@ func (r *run) releaseOrphans(ctx context.Context, keeper export.SnapshotKeeper) 
 			continue
 		}
 		if err := keeper.Release(ctx, s.Name); err != nil {
-			return fmt.Errorf("release orphaned snapshot %s: %w", s.Name, err)
+			// It is no reason to go without a backup; the next run tries again.
+			r.c.opts.Logger.Warn("orphaned snapshot kept", "collection", r.c.name, "snapshot", s.Name, "error", err)
 		}
 	}
 	return nil

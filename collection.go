@@ -32,10 +32,11 @@ type CollectionOptions struct {
 	// Logger gets a line for each backup and restore that begins and ends, and, at
 	// debug level, one for each file. nil discards.
 	Logger *slog.Logger
-	// Now is the clock. It names layers and measures durations; no decision about
-	// data depends on it. nil: time.Now.
+	// Now is the clock. It measures durations, and says what BackupOptions.Lag counts
+	// from, what is in the future, and which snapshots of dead runs are a day old.
+	// Layers are named by the store's timestamps. nil: time.Now.
 	Now func() time.Time
-	// Rand draws IDs. nil: crypto/rand.
+	// Rand draws IDs, read by one goroutine at a time. nil: crypto/rand.
 	Rand io.Reader
 }
 
@@ -96,8 +97,21 @@ func newCollection(bucket *blob.Bucket, prefix, name string, o CollectionOptions
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
+	o.Rand = &lockedReader{r: o.Rand}
 	o.Orders = slices.Clone(o.Orders)
 	return &Collection{bucket: objectio.New(bucket, prefix), close: func() error { return nil }, name: name, opts: o}
+}
+
+// lockedReader lets runs that go on at the same time draw from one reader.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(p)
 }
 
 // Close releases what OpenCollection opened. A second Close does nothing.
@@ -177,6 +191,18 @@ func (c *Collection) gate(ctx context.Context, bucket *objectio.Bucket) (*collec
 func (c *Collection) found(ctx context.Context, bucket *objectio.Bucket) (*collectionBucket, error) {
 	b, err := c.gate(ctx, bucket)
 	if err != nil || b.id != "" {
+		return b, err
+	}
+	x, err := b.index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(x.layers) > 0 {
+		// Another process has made it meanwhile; or it was lost, and a new ID would cut
+		// off every layer that there is.
+		if b, err = c.gate(ctx, bucket); err == nil && b.id == "" {
+			err = &CorruptError{Object: collectionObject, Want: "the record of the collection, for it has layers", Got: "no such object"}
+		}
 		return b, err
 	}
 	id, err := newID(c.opts.Rand)

@@ -21,7 +21,6 @@ const (
 	PhaseAudit  Phase = "audit"  // scanning the snapshot a second time
 	PhaseVerify Phase = "verify" // reading a layer
 	PhaseLoad   Phase = "load"   // loading files into the destination
-	PhaseProve  Phase = "prove"  // comparing digests
 )
 
 // ProgressInfo says how far a phase is. Done and Total are bytes, logical ones in

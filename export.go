@@ -13,8 +13,8 @@ import (
 
 // export writes the tasks' files, several at a time. The first error ends all.
 //
-// Concurrency bounds how many tasks read and encode. As many again may wait for
-// storage to take the end of their file, so that no processor does.
+// Concurrency bounds how many tasks read and encode. If it is not 1, as many again
+// may wait for storage to take the end of their file, so that no processor does.
 func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*contents, error) {
 	var total int64
 	for _, t := range tasks {
@@ -25,7 +25,10 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 	workers := max(min(r.opts.Concurrency, len(tasks)), 1)
 	turns := make(chan struct{}, workers)
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * workers)
+	g.SetLimit(workers)
+	if workers > 1 {
+		g.SetLimit(2 * workers)
+	}
 	for i, t := range tasks {
 		g.Go(func() (err error) {
 			results[i], err = r.exportTask(gctx, s, i, t, turns)

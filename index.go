@@ -30,6 +30,7 @@ func readIndex(ctx context.Context, bucket *objectio.Bucket) (*index, error) {
 		bucket: bucket, children: map[string][]string{},
 		accepted: map[string]bool{}, byID: map[string]LayerInfo{},
 	}
+	claims := map[string][]LayerInfo{}
 	for object, err := range bucket.List(ctx, indexPrefix) {
 		if err != nil {
 			return nil, storageError("list", indexPrefix, err)
@@ -38,12 +39,49 @@ func readIndex(ctx context.Context, bucket *objectio.Bucket) (*index, error) {
 		if err != nil {
 			continue // somebody else's object
 		}
-		x.layers = append(x.layers, l)
-		x.byID[l.ID] = l
-		x.children[l.ParentID] = append(x.children[l.ParentID], l.ID)
+		claims[l.ID] = append(claims[l.ID], l)
+	}
+	for _, entries := range claims {
+		l, ok, err := x.genuine(ctx, entries)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			x.layers = append(x.layers, l)
+			x.byID[l.ID] = l
+			x.children[l.ParentID] = append(x.children[l.ParentID], l.ID)
+		}
 	}
 	slices.SortFunc(x.layers, newestFirst)
+	for _, ids := range x.children {
+		slices.Sort(ids)
+	}
 	return x, nil
+}
+
+// maxClaims bounds how many manifests are read to find out which of several
+// entries is a layer's own.
+const maxClaims = 4
+
+// genuine is the entry of a layer. Writers make one; of several, which somebody
+// else has put there, it is the one that its manifest agrees with.
+func (x *index) genuine(ctx context.Context, entries []LayerInfo) (LayerInfo, bool, error) {
+	if len(entries) == 1 {
+		return entries[0], true, nil
+	}
+	for _, l := range entries[:min(len(entries), maxClaims)] {
+		m, err := readManifest(ctx, x.bucket, l.Path)
+		var corrupt *CorruptError
+		var format *FormatError
+		switch {
+		case errors.Is(err, ErrNoLayer), errors.As(err, &corrupt), errors.As(err, &format):
+		case err != nil:
+			return LayerInfo{}, false, err
+		case m.info() == l:
+			return l, true, nil
+		}
+	}
+	return LayerInfo{}, false, nil
 }
 
 // after are the entries that claim to extend l. One that does not end later than

@@ -79,7 +79,8 @@ func Restore(ctx context.Context, targets Targets, collectionURL string, opts *R
 // Restore loads the targets into the store they name. Cluster restores a whole
 // store into an empty one, which gets a new lineage; Spans restores just those.
 // Nothing is visible in the store until all of it is; if the restore fails or ctx
-// is cancelled, nothing is left behind. Nobody else may write to the spans
+// is cancelled, nothing is left behind, unless the error wraps
+// [export.ErrCommitAgain]: all of it is visible then and may not survive a crash. Nobody else may write to the spans
 // meanwhile.
 func (c *Collection) Restore(ctx context.Context, targets Targets, opts *RestoreOptions) (*Restored, error) {
 	r, err := c.newRestore(targets, valueOf(opts))
@@ -113,10 +114,19 @@ func (r *restore) restore(ctx context.Context) (_ *Restored, err error) {
 	if err := r.prove(ctx); err != nil {
 		return nil, err
 	}
-	if err := ingester.Commit(ctx); err != nil {
+	if err := commitIngest(ctx, ingester); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
 	return r.done(), nil
+}
+
+// commitIngest calls Commit once more where the store asks for it.
+func commitIngest(ctx context.Context, ingester export.Ingester) error {
+	err := ingester.Commit(ctx)
+	if errors.Is(err, export.ErrCommitAgain) {
+		err = ingester.Commit(ctx)
+	}
+	return err
 }
 
 // resolve finds the layers, and whether they fit the destination and hold what is

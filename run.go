@@ -30,7 +30,10 @@ const (
 
 var codecs = map[Compression]frame.Codec{CompressZstd: frame.Zstd, CompressS2: frame.S2, CompressNone: frame.Raw}
 
-const defaultTargetFileBytes = 128 << 20
+const (
+	defaultTargetFileBytes = 128 << 20
+	maxTargetFileBytes     = 16 << 30 // what a frame index has room for, with a margin
+)
 
 // run is one backup being taken.
 type run struct {
@@ -100,6 +103,7 @@ func (o *BackupOptions) complete() error {
 	if o.TargetFileBytes == 0 {
 		o.TargetFileBytes = defaultTargetFileBytes
 	}
+	o.TargetFileBytes = min(o.TargetFileBytes, maxTargetFileBytes)
 	o.Labels = maps.Clone(o.Labels)
 	return nil
 }

@@ -54,7 +54,7 @@
 // # Errors
 //
 // Methods return plain wrapped errors, with these exceptions that callers act
-// on: [ErrNoBase], [ErrClosed], [*LockedError], [*NotEmptyError],
+// on: [ErrNoBase], [ErrClosed], [ErrCommitAgain], [*LockedError], [*NotEmptyError],
 // [errors.ErrUnsupported] for an ability the adapter does not have, and the
 // context's error.
 package export

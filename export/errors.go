@@ -13,6 +13,10 @@ var ErrNoBase = errors.New("store: changes since that timestamp are not known")
 // snapshots and ingesters that were.
 var ErrClosed = errors.New("store: closed")
 
+// ErrCommitAgain is returned by Ingester.Commit where the load is visible and its
+// durability is not certain: Commit must be called again.
+var ErrCommitAgain = errors.New("store: commit again")
+
 // LockedError is returned where an export meets a write that is not committed.
 type LockedError struct {
 	Span   Span

@@ -155,8 +155,8 @@ type Ingester interface {
 	Load(ctx context.Context, span Span) (Loader, error)
 
 	// Commit makes everything that was finished visible, durably, and ends the
-	// ingester. Loaders must have finished. After an error the store is as it was,
-	// or, where the error says so, a second Commit must be tried.
+	// ingester. Loaders must have finished. After an error the store is as it was;
+	// after one that wraps [ErrCommitAgain] Commit must be called again.
 	Commit(ctx context.Context) error
 
 	// Abort clears the staging area and ends the ingester. After Commit it does

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/wal"
 
 	"github.com/varvekv/varve/export"
 )
@@ -31,7 +34,8 @@ type Directory struct {
 // built in a folder beside it, so that its parent must be writable. Of opts only
 // Pebble is used: the database is created with these options.
 func Dir(dir string, opts *Options) *Directory {
-	return &Directory{config: opts.config(), dir: dir}
+	c := opts.config()
+	return &Directory{config: c, dir: c.fs.PathJoin(dir)} // PathJoin cleans
 }
 
 // Info describes the database that will be there. It has no lineage yet.
@@ -49,8 +53,9 @@ func (d *Directory) Snapshot(context.Context, export.SnapshotOptions) (export.Sn
 
 // Ingest begins to build the database in the folder <dir>.varve-<name>. What
 // loaders and tables have finished there under the same name is taken up, and may
-// be loaded again; of other names nothing is touched. An empty Lineage begins a
-// new one.
+// be loaded again; what dead processes left under other names is cleared. An empty
+// Lineage begins a new one. Folders that the options keep logs in must have none,
+// or Pebble would replay those of another life into the database.
 //
 // The ingester is a TableLoader of many levels. What loaders write belongs to
 // the lowest and overlaps no table of any.
@@ -69,10 +74,13 @@ func (d *Directory) ingest(ctx context.Context, opts export.IngestOptions) (*dir
 	if err := errors.Join(checkOptionalName(opts.Name), checkSpans(d.order, opts.Spans)); err != nil {
 		return nil, err
 	}
-	if err := d.checkAbsent(); err != nil {
+	if err := d.checkPlace(); err != nil {
 		return nil, err
 	}
-	in := &dirIngester{target: d, path: d.dir + ".varve-" + opts.Name, lineage: opts.Lineage}
+	in := &dirIngester{target: d, path: d.dir + stagingInfix + opts.Name, lineage: opts.Lineage}
+	if err := d.sweepOthers(opts.Name); err != nil {
+		return nil, err
+	}
 	if in.lineage == "" {
 		in.lineage = randomHex(16)
 	}
@@ -80,6 +88,60 @@ func (d *Directory) ingest(ctx context.Context, opts export.IngestOptions) (*dir
 		return nil, err
 	}
 	return in, nil
+}
+
+// stagingInfix stands between the directory's name and that of an ingest.
+const stagingInfix = ".varve-"
+
+// checkPlace says why no database can be put there.
+func (d *Directory) checkPlace() error {
+	switch d.fs.PathBase(d.dir) {
+	case ".", "..", "/", "":
+		return errors.New("a directory needs a name: the database is built beside it and renamed")
+	}
+	return errors.Join(d.checkAbsent(), d.checkLogs())
+}
+
+// sweepOthers clears the staging folders of other names that nobody holds.
+func (d *Directory) sweepOthers(name string) error {
+	parent, prefix := d.fs.PathDir(d.dir), d.fs.PathBase(d.dir)+stagingInfix
+	err := sweep(d.fs, parent, func(folder string) bool {
+		other, ok := strings.CutPrefix(folder, prefix)
+		return ok && other != name && checkOptionalName(other) == nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the parent will be made
+	}
+	return err
+}
+
+// checkLogs is a *NotEmptyError if there is a log in a folder that the options
+// keep logs in. It is of a database that was there before.
+func (d *Directory) checkLogs() error {
+	for _, dir := range d.logDirs() {
+		logs, err := wal.Scan(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("log directory: %w", err)
+		}
+		if len(logs) > 0 {
+			return &export.NotEmptyError{Name: dir.Dirname}
+		}
+	}
+	return nil
+}
+
+func (d *Directory) logDirs() []wal.Dir {
+	dirs := slices.Clone(d.pebble.WALRecoveryDirs)
+	if d.pebble.WALDir != "" {
+		dirs = append(dirs, wal.Dir{FS: d.fs, Dirname: d.pebble.WALDir})
+	}
+	if d.pebble.WALFailover != nil {
+		dirs = append(dirs, d.pebble.WALFailover.Secondary)
+	}
+	return dirs
 }
 
 // checkAbsent is a *NotEmptyError if dir holds anything.
@@ -186,7 +248,7 @@ func (in *dirIngester) commit(ctx context.Context) error {
 		in.state = renamed
 	}
 	if err := syncDir(d.fs, d.fs.PathDir(d.dir)); err != nil {
-		return fmt.Errorf("the directory is in place; commit again to make its name durable: %w", err)
+		return fmt.Errorf("the directory is in place, its name may not be durable: %w: %w", export.ErrCommitAgain, err)
 	}
 	return nil
 }
@@ -251,7 +313,7 @@ func (d *Directory) forgetLogDir(path string) error {
 // first: not every system renames over a directory. A crash in between leaves dir
 // absent.
 func (d *Directory) place(built string) error {
-	if err := d.checkAbsent(); err != nil {
+	if err := d.checkPlace(); err != nil {
 		return err
 	}
 	if _, err := d.fs.Stat(d.dir); err == nil {

@@ -110,3 +110,58 @@ func makeLevel(t *testing.T, level int, keys []string) []byte {
 	require.NoError(t, w.Close())
 	return tableBytes(t, fs, "t")
 }
+
+// TestDirPlace: what cannot become a database is refused before anything is loaded.
+func TestDirPlace(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	opts := &pebblekv.Options{Pebble: &pebble.Options{FS: fs, Logger: quiet{t}}}
+	load := export.IngestOptions{Name: "aa", Spans: []export.Span{{}}}
+
+	for _, dir := range []string{".", "..", "/", "x/.."} {
+		_, err := pebblekv.Dir(dir, opts).Ingest(t.Context(), load)
+		require.ErrorContains(t, err, "needs a name", dir)
+	}
+	in, err := pebblekv.Dir("x/", opts).Ingest(t.Context(), load)
+	require.NoError(t, err)
+	require.NoError(t, in.Commit(t.Context()))
+	db, err := pebble.Open("x", opts.Pebble)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+}
+
+// TestDirBesideAnotherLifesLog: Pebble would replay the log of the lost database
+// into the restored one.
+func TestDirBesideAnotherLifesLog(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	popts := &pebble.Options{FS: fs, WALDir: "wal", Logger: quiet{t}}
+	db, err := pebble.Open("old", popts)
+	require.NoError(t, err)
+	require.NoError(t, db.Set([]byte("k"), []byte("old life"), pebble.Sync))
+	require.NoError(t, db.Close())
+	require.NoError(t, fs.RemoveAll("old"))
+
+	_, err = pebblekv.Dir("new", &pebblekv.Options{Pebble: popts}).Ingest(t.Context(), export.IngestOptions{Spans: []export.Span{{}}})
+	var full *export.NotEmptyError
+	require.ErrorAs(t, err, &full)
+	require.Equal(t, "wal", full.Name)
+}
+
+// TestDirClearsLeftovers: staging folders of dead processes go, those in use stay.
+func TestDirClearsLeftovers(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	require.NoError(t, fs.MkdirAll("p/x.varve-dead/load", 0o755))
+	require.NoError(t, fs.MkdirAll("p/x.varve-not-ours", 0o755))
+	opts := &pebblekv.Options{Pebble: &pebble.Options{FS: fs, Logger: quiet{t}}}
+	first, err := pebblekv.Dir("p/x", opts).Ingest(t.Context(), export.IngestOptions{Name: "aa", Spans: []export.Span{{}}})
+	require.NoError(t, err)
+	second, err := pebblekv.Dir("p/x", opts).Ingest(t.Context(), export.IngestOptions{Name: "bb", Spans: []export.Span{{}}})
+	require.NoError(t, err)
+	names, err := fs.List("p")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"x.varve-aa", "x.varve-bb", "x.varve-not-ours"}, names)
+	require.NoError(t, first.Abort())
+	require.NoError(t, second.Abort())
+}

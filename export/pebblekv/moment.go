@@ -23,7 +23,9 @@ import (
 // gap. A marker that is logged just before, and waited for, divides the numbers:
 // all that came before it is in tables or in the log before it. If no table of the
 // checkpoint has a later number, then the checkpoint with its log cut off before
-// the first gap is the database at that number.
+// the first gap is the database at that number. What this cannot see is two plain
+// excises, which write no table, with a write between them, all in the instant
+// between the marker and the checkpoint.
 
 // momentTries is how many checkpoints are taken before it is an error that each
 // had a table younger than its marker. That takes an ingest or a flush within the

@@ -42,15 +42,15 @@ func (s *scratch) remove() error {
 	return errors.Join(s.fs.RemoveAll(s.path), s.lock.Close())
 }
 
-// sweep clears the temporary folders under root that nobody holds: those of
-// processes that died.
-func sweep(fs vfs.FS, root string) error {
+// sweep clears the folders under root that is(name) says are temporary and that
+// nobody holds: those of processes that died.
+func sweep(fs vfs.FS, root string, is func(name string) bool) error {
 	names, err := fs.List(root)
 	if err != nil {
 		return fmt.Errorf("list %s: %w", root, err)
 	}
 	for _, name := range names {
-		if !strings.HasPrefix(name, scratchPrefix) {
+		if !is(name) {
 			continue
 		}
 		path := fs.PathJoin(root, name)
@@ -65,3 +65,5 @@ func sweep(fs vfs.FS, root string) error {
 	}
 	return nil
 }
+
+func isScratch(name string) bool { return strings.HasPrefix(name, scratchPrefix) }

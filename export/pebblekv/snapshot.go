@@ -149,7 +149,7 @@ func (s *Store) prepare() error {
 	if err := makeDir(s.fs, s.snapDir); err != nil {
 		return err
 	}
-	return sweep(s.fs, s.snapDir)
+	return sweep(s.fs, s.snapDir, isScratch)
 }
 
 func fits(opts *export.SnapshotOptions, side sidecar) error {
