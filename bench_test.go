@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -201,12 +202,10 @@ func median(d []time.Duration) time.Duration {
 	return s[len(s)/2]
 }
 
-// peak watches the process's memory while f runs and returns by how much it grew,
-// resident and not.
-func peak(f func()) (heap int64) {
-	runtime.GC()
-	var before runtime.MemStats
-	runtime.ReadMemStats(&before)
+// peak watches the process's memory while f runs and returns by how much it grew
+// above what it cannot do without.
+func peak(f func()) (bytes int64) {
+	debug.FreeOSMemory()
 	base := residentBytes()
 	var top atomic.Int64
 	ctx, stop := context.WithCancel(context.Background())
@@ -249,8 +248,10 @@ func BenchmarkBackup(b *testing.B) {
 			scan(b, db) // warm
 			var bare, plain, full []time.Duration
 			var layer *varve.Layer
-			var memory int64
 			var mallocs uint64
+			spare := filepath.Join(b.TempDir(), "collection")
+			memory := peak(func() { backupTo(b, store, spare, varve.BackupOptions{}) })
+			require.NoError(b, os.RemoveAll(spare))
 			for b.Loop() {
 				for range *benchRounds {
 					bare = append(bare, timed(func() { scan(b, db) }))
@@ -258,9 +259,7 @@ func BenchmarkBackup(b *testing.B) {
 					dir := filepath.Join(b.TempDir(), "collection")
 					var before, after runtime.MemStats
 					runtime.ReadMemStats(&before)
-					full = append(full, timed(func() {
-						memory = max(memory, peak(func() { layer = backupTo(b, store, dir, varve.BackupOptions{}) }))
-					}))
+					full = append(full, timed(func() { layer = backupTo(b, store, dir, varve.BackupOptions{}) }))
 					runtime.ReadMemStats(&after)
 					mallocs = after.Mallocs - before.Mallocs
 					require.NoError(b, os.RemoveAll(dir))
@@ -290,19 +289,20 @@ func BenchmarkRestore(b *testing.B) {
 			dir := filepath.Join(b.TempDir(), "collection")
 			layer := backupTo(b, store, dir, varve.BackupOptions{})
 			plain := plainTables(b, dir)
+			restoreOnce := func() time.Duration {
+				to := filepath.Join(b.TempDir(), "db")
+				defer func() { require.NoError(b, os.RemoveAll(to)) }()
+				return timed(func() {
+					_, err := varve.Restore(b.Context(), varve.Cluster(pebblekv.Dir(to, &pebblekv.Options{Pebble: pebbleOptions()})), "file://"+dir, nil)
+					require.NoError(b, err)
+				})
+			}
+			memory := peak(func() { restoreOnce() })
 			var write, restore []time.Duration
-			var memory int64
 			for b.Loop() {
 				for range *benchRounds {
 					write = append(write, timed(func() { writeSynced(b, plain) }))
-					to := filepath.Join(b.TempDir(), "db")
-					restore = append(restore, timed(func() {
-						memory = max(memory, peak(func() {
-							_, err := varve.Restore(b.Context(), varve.Cluster(pebblekv.Dir(to, &pebblekv.Options{Pebble: pebbleOptions()})), "file://"+dir, nil)
-							require.NoError(b, err)
-						}))
-					}))
-					require.NoError(b, os.RemoveAll(to))
+					restore = append(restore, restoreOnce())
 				}
 			}
 			r := median(restore)
@@ -329,6 +329,7 @@ func plainTables(b *testing.B, collection string) (tables [][]byte) {
 	return tables
 }
 
+// writeSynced writes tables, each synced, one after the other.
 func writeSynced(b *testing.B, tables [][]byte) {
 	dir := b.TempDir()
 	for i, t := range tables {

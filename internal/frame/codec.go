@@ -41,6 +41,8 @@ func newEncoder(c Codec) (*encoder, error) {
 			zstd.WithEncoderLevel(zstd.SpeedFastest),
 			zstd.WithEncoderConcurrency(1),
 			zstd.WithEncoderCRC(false),
+			// Else frames of less than 256 bytes would not declare their size.
+			zstd.WithSingleSegment(true),
 			zstd.WithWindowSize(PlainSize))
 		if err != nil {
 			return nil, fmt.Errorf("frame: zstd encoder: %w", err)

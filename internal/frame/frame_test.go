@@ -87,6 +87,28 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestEverySmallSize: the last frame of an object may have any size, and a codec
+// may write small ones otherwise.
+func TestEverySmallSize(t *testing.T) {
+	t.Parallel()
+	dec, err := newDecoder()
+	require.NoError(t, err)
+	for _, c := range []Codec{Raw, Zstd, S2} {
+		enc, err := newEncoder(c)
+		require.NoError(t, err)
+		for n := 1; n < 70_000; n += 1 + n/1000 {
+			for _, plain := range [][]byte{bytes.Repeat([]byte("ab"), n)[:n], text(n)} {
+				stored, codec := enc.encode(plain)
+				f := entry{plain: uint32(n), stored: uint32(len(stored)), codec: codec}
+				require.NoError(t, f.validate(), "codec %d, %d bytes", c, n)
+				got, err := dec.decode(nil, stored, f)
+				require.NoError(t, err, "codec %d, %d bytes", c, n)
+				require.True(t, bytes.Equal(plain, got), "codec %d, %d bytes", c, n)
+			}
+		}
+	}
+}
+
 func TestCompressionChoosesRaw(t *testing.T) {
 	t.Parallel()
 	stored, f := write(t, Zstd, noise(PlainSize))
