@@ -135,7 +135,8 @@ type collectionBucket struct {
 	*objectio.Bucket
 	id     string // "": there is no collection yet
 	orders []*export.Order
-	listed *index // nil: not yet
+	listed *index               // nil: not yet
+	read   map[string]*Manifest // by path
 }
 
 // index lists the collection once.
@@ -224,8 +225,11 @@ func (c *Collection) found(ctx context.Context, bucket *objectio.Bucket) (*colle
 	return b, nil
 }
 
-// manifest reads the manifest at path and checks that it belongs here.
+// manifest reads the manifest at path, once, and checks that it belongs here.
 func (b *collectionBucket) manifest(ctx context.Context, layerPath string) (*Manifest, error) {
+	if m := b.read[layerPath]; m != nil {
+		return m, nil
+	}
 	m, err := readManifest(ctx, b.Bucket, layerPath)
 	if err != nil {
 		return nil, err
@@ -238,6 +242,10 @@ func (b *collectionBucket) manifest(ctx context.Context, layerPath string) (*Man
 			Object: manifestObject(layerPath), Want: "a layer of collection " + b.id, Got: "one of collection " + m.Collection,
 		}
 	}
+	if b.read == nil {
+		b.read = map[string]*Manifest{}
+	}
+	b.read[layerPath] = m
 	return m, nil
 }
 

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/sink"
 )
 
 // content is what the layers of a chain consist of.
@@ -90,26 +89,20 @@ func (c *content) pieces(spans []Span) []piece {
 	return out
 }
 
-// checkSizes asks the bucket for each file whether it is there and as long as it
-// must be.
-func (b *collectionBucket) checkSizes(ctx context.Context, files []leveledFile, workers int, found func(leveledFile, error)) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(workers)
-	for _, f := range files {
-		g.Go(func() error {
-			size, err := b.Size(gctx, f.Path)
-			switch {
-			case err != nil:
-				err = storageError("read", f.Path, err)
-			case size != f.Size:
-				err = &CorruptError{Object: f.Path, Want: fmt.Sprintf("%d bytes", f.Size), Got: fmt.Sprintf("%d", size)}
-			}
-			if gctx.Err() != nil {
-				return gctx.Err()
-			}
-			found(f, err)
-			return nil
-		})
+// checkExists asks the bucket whether the file is there.
+func (b *collectionBucket) checkExists(ctx context.Context, f sink.File) error {
+	_, err := b.Size(ctx, f.Path)
+	return storageError("read", f.Path, err)
+}
+
+// checkSize asks the bucket whether the file is there, and as long as it must be.
+func (b *collectionBucket) checkSize(ctx context.Context, f sink.File) error {
+	size, err := b.Size(ctx, f.Path)
+	if err != nil {
+		return storageError("read", f.Path, err)
 	}
-	return g.Wait()
+	if size != f.Size {
+		return &CorruptError{Object: f.Path, Want: fmt.Sprintf("%d bytes", f.Size), Got: fmt.Sprintf("%d", size)}
+	}
+	return nil
 }

@@ -137,6 +137,8 @@
 //   - change the destination or its rights: [NotEmptyError], [AccessError]
 //   - use a newer varve: [FormatError]
 //   - call again: [ErrConflict], [LockedError]
+//   - sync the destination: [export.ErrCommitAgain], of a restore that is visible and
+//     may not survive a crash
 //
 // Any other error is the store's, the bucket's or the context's, wrapped.
 //

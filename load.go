@@ -66,18 +66,25 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 // check asks for every file that will be read whether it is there, so that a hole
 // is found before the destination is touched.
 func (r *restore) check(ctx context.Context) error {
-	var needed []leveledFile
-	for _, p := range r.content.pieces(r.spans) {
-		needed = append(needed, p.files...)
-	}
 	var mu sync.Mutex
 	var missing []error
-	err := r.bucket.checkSizes(ctx, needed, r.opts.Concurrency, func(_ leveledFile, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		missing = append(missing, err)
-	})
-	return errors.Join(err, errors.Join(missing...))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.opts.Concurrency)
+	for _, p := range r.content.pieces(r.spans) {
+		for _, f := range p.files {
+			g.Go(func() error {
+				err := r.bucket.checkSize(gctx, f.File)
+				mu.Lock()
+				defer mu.Unlock()
+				missing = append(missing, err)
+				return gctx.Err()
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return errors.Join(missing...)
 }
 
 // load brings every piece into the staging area of the destination.

@@ -180,16 +180,15 @@ func TestManifestOfAnotherCollection(t *testing.T) {
 	t.Parallel()
 	faults := faultblob.New(t, nil)
 	faults.Replace(manifestObject(goldenPath), readGolden(t)["valid-full"])
-	b := &collectionBucket{Bucket: objectio.New(faults.Open(), ""), id: testID(7)}
-	_, err := b.manifest(t.Context(), goldenPath)
+	bucket := objectio.New(faults.Open(), "")
+	read := func(collection string) error {
+		_, err := (&collectionBucket{Bucket: bucket, id: collection}).manifest(t.Context(), goldenPath)
+		return err
+	}
 	corrupt("want a layer of collection "+testID(7)+", got one of collection "+strings.Repeat("c", 32)).
-		require(t, "", manifestObject(goldenPath), err)
-	b.id = strings.Repeat("c", 32)
-	_, err = b.manifest(t.Context(), goldenPath)
-	require.NoError(t, err)
-	b.id = ""
-	_, err = b.manifest(t.Context(), goldenPath)
-	corrupt("want the record of collection "+strings.Repeat("c", 32)).require(t, "", collectionObject, err)
+		require(t, "", manifestObject(goldenPath), read(testID(7)))
+	require.NoError(t, read(strings.Repeat("c", 32)))
+	corrupt("want the record of collection "+strings.Repeat("c", 32)).require(t, "", collectionObject, read(""))
 }
 
 // TestHugeManifestIsRefusedUnread: the size is found before anything is allocated.

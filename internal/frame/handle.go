@@ -69,10 +69,7 @@ func (h *Handle) fetch(ctx context.Context, i int, follows bool) (err error) {
 		h.stored, h.plain, err = h.r.next(h.stream, i, h.stored, h.plain)
 		return err
 	}
-	if cap(h.stored) < int(f.stored) {
-		h.stored = make([]byte, f.stored, max(int(f.stored), PlainSize))
-	}
-	h.stored = h.stored[:f.stored]
+	h.stored = h.r.room(h.stored, i)
 	if err := h.r.src.ReadAt(ctx, h.stored, f.storedOffset); err != nil {
 		return fmt.Errorf("read frame %d: %w", i, err)
 	}

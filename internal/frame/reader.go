@@ -34,9 +34,10 @@ func corruptf(want, format string, args ...any) error {
 // index, which was checked first. It is safe for concurrent use.
 type Reader struct {
 	src   Source
-	facts Facts
 	index index
 	dec   *decoder
+
+	largest uint32 // stored bytes of a frame
 }
 
 // Open fetches the index and checks it against f. It trusts f alone.
@@ -62,7 +63,11 @@ func Open(ctx context.Context, src Source, f Facts) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{src: src, facts: f, index: x, dec: dec}, nil
+	r := &Reader{src: src, index: x, dec: dec}
+	for _, e := range x {
+		r.largest = max(r.largest, e.stored)
+	}
+	return r, nil
 }
 
 // Size is the number of plain bytes.
@@ -108,13 +113,18 @@ func (r *Reader) WriteTo(ctx context.Context, w io.Writer) (err error) {
 	return nil
 }
 
+// room is buf with the length of stored frame i. It is made large enough for any
+// frame of the object.
+func (r *Reader) room(buf []byte, i int) []byte {
+	if cap(buf) < int(r.largest) {
+		buf = make([]byte, r.largest)
+	}
+	return buf[:r.index[i].stored]
+}
+
 // next reads frame i from s, which stands at its start.
 func (r *Reader) next(s io.Reader, i int, stored, plain []byte) ([]byte, []byte, error) {
-	n := int(r.index[i].stored)
-	if cap(stored) < n {
-		stored = make([]byte, n, max(n, PlainSize))
-	}
-	stored = stored[:n]
+	stored = r.room(stored, i)
 	if _, err := io.ReadFull(s, stored); err != nil {
 		return stored, plain, fmt.Errorf("read frame %d: %w", i, err)
 	}
