@@ -1,6 +1,9 @@
 package export
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // Kind says what an Entry does. Kinds are stored: their numbers never change.
 type Kind uint8
@@ -48,6 +51,14 @@ type Entry struct {
 
 // Position is the entry's place in its cursor, to resume after.
 func (e *Entry) Position() Position { return Position{Key: e.Key, Timestamp: e.Timestamp} }
+
+// Clone is a copy of e that shares no bytes with it.
+func (e *Entry) Clone() Entry {
+	c := *e
+	c.Key, c.End = slices.Clone(e.Key), slices.Clone(e.End)
+	c.Suffix, c.Value = slices.Clone(e.Suffix), slices.Clone(e.Value)
+	return c
+}
 
 // Size is the logical size in bytes: key, end, suffix and value.
 func (e *Entry) Size() int64 {

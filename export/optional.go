@@ -19,6 +19,25 @@ type SnapshotKeeper interface {
 	Release(ctx context.Context, name string) error
 }
 
+// Differ, on Snapshot: changes together with what they replaced. Without it the
+// digest of an incremental backup is taken by reading the whole store.
+type Differ interface {
+	// Changes is Export of the changes after req.Since, of which it must yield each
+	// one that is real and none that is not. It returns [ErrNoBase] where Export does.
+	Changes(ctx context.Context, req Request) (Changes, error)
+}
+
+// Changes is a cursor over changes that knows what each of them has replaced.
+type Changes interface {
+	Cursor
+
+	// Former is what stood in the place of the current entry before: the Set of its
+	// key, or the RangeKeySet with its bounds and suffix; nil if nothing did. Of a
+	// DeleteRange it is nil, for each key that one removes comes as a Delete of its
+	// own, too. It and its bytes are valid as long as the entry's.
+	Former() *Entry
+}
+
 // SnapshotInfo describes a named snapshot.
 type SnapshotInfo struct {
 	Name, Note  string

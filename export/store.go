@@ -47,6 +47,12 @@ type SnapshotOptions struct {
 	// After must come before the snapshot's timestamp. A store without history
 	// stamps max(wall clock, After.Next()) and keeps that with the name.
 	After Timestamp
+	// Base names the snapshot after which changes will be asked for; their Since is
+	// its timestamp. A store that keeps revisions needs no base, one that does not can
+	// tell changes by comparing with it. If it has no such snapshot, or cannot use it,
+	// the call succeeds and changes are [ErrNoBase]. The base may be released while it
+	// is in use. "": none.
+	Base string
 	// Spans are what will be read. A store may protect no more than this; nil:
 	// everything.
 	Spans []Span
@@ -63,7 +69,8 @@ type Snapshot interface {
 	// are workers. An empty store gives one piece.
 	//
 	// Since zero: the state. Else the changes after since, and [ErrNoBase] if the
-	// store cannot tell them exactly.
+	// store cannot tell them exactly. What changed nowhere costs nothing: a span
+	// without changes is one piece of 0 bytes.
 	Partition(ctx context.Context, span Span, since Timestamp) ([]Partition, error)
 
 	// Export opens a cursor. Many may be open at once; the snapshot must stay open
@@ -87,7 +94,7 @@ type Partition struct {
 // for as long as the cursor is open.
 type Request struct {
 	Span      Span
-	Since     Timestamp  // zero: the state
+	Since     Timestamp  // zero: the state; else the changes after it, and maybe sets and deletes that change nothing
 	Revisions bool       // every revision in (Since, snapshot], else the newest
 	Locks     LockPolicy // SkipLocks: *LockedError at the first lock; PushLocks: resolve them
 	Resume    *Position  // continue after this entry

@@ -13,18 +13,23 @@ import (
 func sinceChecks() []check {
 	return []check{
 		{"Since/Exact", checkSince},
+		{"Since/OtherBase", checkOtherBase},
 		{"Since/Untouched", checkUntouched},
 		{"Since/Revisions", checkRevisionsSince},
 		{"Since/Collected", checkCollected},
 	}
 }
 
-// base is a snapshot to find changes since: a named one where there are names.
+// base is a snapshot to find changes since: a named one where there are names, on
+// the one before it.
 func (w *world) base(n int, after export.Timestamp) export.Snapshot {
 	w.Helper()
 	opts := export.SnapshotOptions{After: after}
 	if w.keeper() != nil {
 		opts.Name = snapshotName(n)
+	}
+	if w.keeper() != nil && n > 0 {
+		opts.Base = snapshotName(n - 1)
 	}
 	return w.snapshot(w.store, opts)
 }
@@ -82,7 +87,106 @@ func (w *world) follow(n int, since export.Timestamp, state []export.Entry) (exp
 		got := w.read(s, export.Request{Since: since, Resume: &position})
 		w.equal(w.after(changes, position), got, "after %s", line(&changes[i]))
 	}
+	w.followDiffer(s, since, state, next)
 	return s.Timestamp(), next
+}
+
+// followDiffer wants the changes to be real, and to say what they replaced.
+func (w *world) followDiffer(s export.Snapshot, since export.Timestamp, state, next []export.Entry) {
+	w.Helper()
+	d, ok := s.(export.Differ)
+	if !ok {
+		return
+	}
+	for _, span := range append(w.someSpans(), export.Span{}) {
+		changes, formers := w.differs(d, export.Request{Span: span, Since: since})
+		w.ordered(changes)
+		before := Clip(w.order, state, span)
+		w.same(Clip(w.order, next, span), Apply(w.order, before, changes), "changes in %s", span)
+		old := map[string][]byte{}
+		for _, e := range before {
+			if e.Kind == export.Set {
+				old[string(e.Key)] = e.Value
+			}
+		}
+		for i, e := range changes {
+			w.inside(span, &e)
+			w.replaces(&e, formers[i], old)
+		}
+		for i := range changes {
+			position := changes[i].Position()
+			got, _ := w.differs(d, export.Request{Span: span, Since: since, Resume: &position})
+			w.equal(w.after(changes, position), got, "after %s", line(&changes[i]))
+		}
+	}
+}
+
+// replaces checks one change. Range keys may be cut anywhere, so of what they
+// replaced only the form is known here.
+func (w *world) replaces(e, former *export.Entry, old map[string][]byte) {
+	w.Helper()
+	value, there := old[string(e.Key)]
+	switch {
+	case e.Kind == export.DeleteRange:
+		require.Nil(w, former, line(e))
+	case e.Kind.IsRange():
+		if former != nil {
+			require.Equal(w, export.RangeKeySet, former.Kind, line(e))
+			require.Equal(w, [][]byte{e.Key, e.End, e.Suffix}, [][]byte{former.Key, former.End, former.Suffix}, line(e))
+		}
+	case !there:
+		require.Nil(w, former, line(e))
+		require.Equal(w, export.Set, e.Kind, "%s deletes what was not there", line(e))
+	default:
+		require.NotNil(w, former, line(e))
+		require.Equal(w, string(value), string(former.Value), line(e))
+		require.False(w, e.Kind == export.Set && string(e.Value) == string(value), "%s is no change", line(e))
+	}
+}
+
+func (w *world) differs(d export.Differ, req export.Request) (changes []export.Entry, formers []*export.Entry) {
+	w.Helper()
+	c, err := d.Changes(w.ctx, req)
+	require.NoError(w, err)
+	defer w.closing(c)
+	for c.Next() {
+		changes = append(changes, c.Entry().Clone())
+		formers = append(formers, nil)
+		if f := c.Former(); f != nil {
+			f := f.Clone()
+			formers[len(formers)-1] = &f
+		}
+	}
+	require.NoError(w, c.Err())
+	return changes, formers
+}
+
+// checkOtherBase asks for changes since a moment that the base is not of: a value
+// that went from a to b and back to a is a change to whoever has seen b.
+func checkOtherBase(w *world) {
+	w.mustKeep()
+	if w.info.Revisions {
+		w.Skipf("a store with revisions needs no base")
+	}
+	w.set("a", 0, "a")
+	w.closing(w.base(0, export.Timestamp{}))
+	w.set("a", 0, "b")
+	second := w.base(1, export.Timestamp{})
+	at := second.Timestamp()
+	w.closing(second)
+	w.set("a", 0, "a")
+	for _, base := range []string{"", snapshotName(0), snapshotName(7)} {
+		s := w.snapshot(w.store, export.SnapshotOptions{Name: snapshotName(2), Base: base, After: at})
+		_, err := Collect(w.ctx, s, export.Request{Since: at})
+		require.ErrorIs(w, err, export.ErrNoBase, "the base %q is not of that moment", base)
+		_, err = s.Partition(w.ctx, export.Span{}, at)
+		require.ErrorIs(w, err, export.ErrNoBase)
+		w.closing(s)
+	}
+	s := w.snapshot(w.store, export.SnapshotOptions{Name: snapshotName(2), Base: snapshotName(1), After: at})
+	defer w.closing(s)
+	require.NoError(w, w.keeper().Release(w.ctx, snapshotName(1)), "what is in use may be released")
+	w.equal([]export.Entry{{Kind: export.Set, Key: w.key("a", 0), Value: []byte("a")}}, w.changes(s, export.Span{}, at))
 }
 
 // checkUntouched sees to it that changes hold only what was written.

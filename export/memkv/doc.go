@@ -8,7 +8,8 @@
 // A store keeps revisions: every write has a timestamp, snapshots reach into the
 // past, changes since a moment are exact, and [Store.Collect] forgets. With
 // Options.SingleRevision it keeps only what is there now: entries have no
-// timestamps, and changes since a moment are never known.
+// timestamps, and changes are known after a snapshot that it keeps, with which it
+// compares.
 //
 // # How a version is kept
 //

@@ -24,7 +24,7 @@ type kept struct {
 }
 
 // openKept opens a named snapshot, creating it if there is none. It needs mu.
-func (s *Store) openKept(opts export.SnapshotOptions) (export.Snapshot, error) {
+func (s *Store) openKept(opts export.SnapshotOptions) (*snapshot, error) {
 	if err := checkName(opts.Name); err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}

@@ -11,17 +11,16 @@ import (
 // Partition implements [export.Snapshot]. It reads what it partitions, so that
 // sizes are exact but for ranges that a cut divides.
 func (s *snapshot) Partition(ctx context.Context, span export.Span, since export.Timestamp) ([]export.Partition, error) {
-	w, err := s.window(ctx, export.Request{Span: span, Since: since})
+	in, err := s.Export(ctx, export.Request{Span: span, Since: since})
 	if err != nil {
-		return nil, fmt.Errorf("partition %s: %w", span, err)
+		return nil, fmt.Errorf("partition: %w", err)
 	}
+	defer in.Close() // it has nothing to say that Err does not
 	db := s.store.db
 	pieces := []export.Partition{{Span: span.Clone()}}
-	in, previous := newStream(db, s.version, span, w, nil), span.Start
-	for e, ok := in.next(); ok; e, ok = in.next() {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("partition %s: %w", span, err)
-		}
+	previous := slices.Clone(span.Start)
+	for in.Next() {
+		e := in.Entry()
 		last := &pieces[len(pieces)-1]
 		cut := e.Key[:db.order.Split(e.Key)]
 		if last.Bytes >= db.opts.PartitionBytes && db.order.Compare(cut, previous) > 0 {
@@ -31,7 +30,10 @@ func (s *snapshot) Partition(ctx context.Context, span export.Span, since export
 			last = &pieces[len(pieces)-1]
 		}
 		last.Bytes += e.Size()
-		previous = cut
+		previous = append(previous[:0], cut...)
+	}
+	if err := in.Err(); err != nil {
+		return nil, fmt.Errorf("partition: %w", err)
 	}
 	return pieces, nil
 }

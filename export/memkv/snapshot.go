@@ -16,6 +16,7 @@ type snapshot struct {
 	at      export.Timestamp
 	until   export.Timestamp // of the revisions that are seen
 	kept    *kept            // nil: not named
+	base    *kept            // what changes may be asked after; nil: nothing
 
 	mu     sync.Mutex
 	closed bool
@@ -28,6 +29,15 @@ func (s *Store) Snapshot(ctx context.Context, opts export.SnapshotOptions) (expo
 	if err := s.usable(ctx); err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
+	snap, err := s.open(opts)
+	if err != nil || !s.db.opts.SingleRevision {
+		return snap, err
+	}
+	snap.base = s.db.base(opts.Base)
+	return &comparable{snap}, nil
+}
+
+func (s *Store) open(opts export.SnapshotOptions) (*snapshot, error) {
 	if opts.Name != "" {
 		return s.openKept(opts)
 	}
@@ -71,17 +81,25 @@ func (s *snapshot) Timestamp() export.Timestamp { return s.at }
 
 // Export implements [export.Snapshot].
 func (s *snapshot) Export(ctx context.Context, req export.Request) (export.Cursor, error) {
+	if s.store.db.opts.SingleRevision && !req.Since.IsZero() {
+		return s.changes(ctx, req)
+	}
 	w, err := s.window(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("export %s: %w", req.Span, err)
 	}
+	return s.cursor(ctx, s.version, w, req), nil
+}
+
+// cursor is over the window of a version, seen by this snapshot's user.
+func (s *snapshot) cursor(ctx context.Context, v version, w window, req export.Request) *cursor {
 	return &cursor{
 		ctx:      ctx,
 		snapshot: s,
 		span:     req.Span.Clone(),
-		in:       newStream(s.store.db, s.version, req.Span.Clone(), w, clonePosition(req.Resume)),
-		locks:    s.store.db.locksFor(s.version, req, s.until),
-	}, nil
+		in:       newStream(s.store.db, v, req.Span.Clone(), w, clonePosition(req.Resume)),
+		locks:    s.store.db.locksFor(v, req, w.until),
+	}
 }
 
 func clonePosition(p *export.Position) *export.Position {
@@ -99,8 +117,6 @@ func (s *snapshot) window(ctx context.Context, req export.Request) (window, erro
 	}
 	db := s.store.db
 	switch {
-	case db.opts.SingleRevision && !req.Since.IsZero():
-		return w, fmt.Errorf("since %s: a store of single revisions: %w", req.Since, export.ErrNoBase)
 	case db.opts.SingleRevision && req.Revisions:
 		return w, fmt.Errorf("revisions: a store of single revisions: %w", errors.ErrUnsupported)
 	case !req.Since.IsZero() && req.Since.Compare(s.version.oldest) < 0:
