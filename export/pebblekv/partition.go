@@ -42,26 +42,55 @@ type slice struct {
 // end. It reads no data: table bounds and properties say how much there is, and
 // the indexes of tables that are large or only partly in span where it lies.
 func (c *checkpoint) partition(ctx context.Context, span export.Span) ([]export.Partition, error) {
-	if span.IsEmpty(c.store.order) {
-		return nil, fmt.Errorf("span %s is empty", span)
-	}
-	if o := c.store.order; !o.CutPoint(span.Start) || !o.CutPoint(span.End) {
-		return nil, fmt.Errorf("span %s: its bounds must be bare prefixes", span)
+	if err := checkSpan(c.store.order, span); err != nil {
+		return nil, err
 	}
 	tables, err := c.tablesIn(span)
 	if err != nil {
 		return nil, err
 	}
-	edges, err := c.slices(ctx, tables, span, math.MaxInt64)
+	return cutInto(ctx, c.store.order, span, largePiece, share{c, tables})
+}
+
+func checkSpan(order *export.Order, span export.Span) error {
+	if span.IsEmpty(order) {
+		return fmt.Errorf("span %s is empty", span)
+	}
+	if !order.CutPoint(span.Start) || !order.CutPoint(span.End) {
+		return fmt.Errorf("span %s: its bounds must be bare prefixes", span)
+	}
+	return nil
+}
+
+// share is what a checkpoint has part in.
+type share struct {
+	checkpoint *checkpoint
+	tables     []ranked
+}
+
+// cutInto cuts span into pieces of at most about largest bytes, and about equal
+// parts of all shares.
+func cutInto(ctx context.Context, order *export.Order, span export.Span, largest int64, shares ...share) ([]export.Partition, error) {
+	cut := func(grain int64) (all []slice, err error) {
+		for _, s := range shares {
+			part, err := s.checkpoint.slices(ctx, s.tables, span, grain)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, part...)
+		}
+		return all, nil
+	}
+	edges, err := cut(math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}
-	target := pieceBytes(totalBytes(edges))
-	cuts, err := c.slices(ctx, tables, span, max(target/grains, 1))
+	target := pieceBytes(totalBytes(edges), largest)
+	cuts, err := cut(max(target/grains, 1))
 	if err != nil {
 		return nil, err
 	}
-	return assemble(c.store.order, span, cuts, target), nil
+	return assemble(order, span, cuts, target), nil
 }
 
 func totalBytes(slices []slice) int64 {
@@ -74,9 +103,9 @@ func totalBytes(slices []slice) int64 {
 
 // pieceBytes aims at several pieces for each processor, of a size that is worth
 // its overhead, and at a bounded number of them.
-func pieceBytes(total int64) int64 {
+func pieceBytes(total, largest int64) int64 {
 	perWorker := total / int64(4*runtime.GOMAXPROCS(0))
-	target := min(max(perWorker, smallPiece), largePiece)
+	target := min(max(perWorker, smallPiece), largest)
 	return max(target, total/(maxPieces-1)+1)
 }
 
@@ -111,17 +140,56 @@ func (c *checkpoint) tablesIn(span export.Span) ([]ranked, error) {
 	}
 	var all []ranked
 	for level, tables := range levels {
-		stack := int64(1)
-		if level == 0 {
-			stack = int64(min(max(len(tables), 1), maxStack))
-		}
 		for _, t := range tables {
 			if c.overlaps(&t, span) {
-				all = append(all, ranked{SSTableInfo: t, stack: stack})
+				all = append(all, ranked{SSTableInfo: t, stack: stackOf(level, len(tables))})
 			}
 		}
 	}
 	return all, nil
+}
+
+// stackOf is how many of n tables of a level may lie on one another.
+func stackOf(level, n int) int64 {
+	if level > 0 {
+		return 1
+	}
+	return int64(min(max(n, 1), maxStack))
+}
+
+// partition cuts span where tables that only one of the checkpoints has end, or
+// tables of the later one where everything is compared.
+func (d *difference) partition(ctx context.Context, span export.Span) ([]export.Partition, error) {
+	if err := checkSpan(d.now.store.order, span); err != nil {
+		return nil, err
+	}
+	before := share{checkpoint: d.base, tables: rank(d.in(d.before, span))}
+	after := share{checkpoint: d.now, tables: rank(d.in(d.after, span))}
+	for _, s := range d.stages(span) {
+		if !s.compare {
+			continue
+		}
+		whole, err := d.now.tablesIn(s.span)
+		if err != nil {
+			return nil, err
+		}
+		after.tables = append(after.tables, whole...)
+	}
+	return cutInto(ctx, d.now.store.order, span, largePiece/4, before, after)
+}
+
+func rank(tables []*tableFile) []ranked {
+	var all []ranked
+	for _, t := range tables {
+		n := 0
+		for _, u := range tables {
+			if u.level == t.level {
+				n++
+			}
+		}
+		all = append(all, ranked{SSTableInfo: t.SSTableInfo, stack: stackOf(t.level, n)})
+	}
+	return all
 }
 
 func (c *checkpoint) overlaps(t *pebble.SSTableInfo, span export.Span) bool {

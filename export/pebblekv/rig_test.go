@@ -29,6 +29,9 @@ type rig struct {
 	opts  *pebblekv.Options
 	db    *pebble.DB
 	store *pebblekv.Store
+
+	once   map[int]bool // keys that may be single-deleted: set once since
+	tables int
 }
 
 func newRig(t testing.TB, popts *pebble.Options) *rig {
@@ -226,7 +229,10 @@ func (m *maxValue) Finish(bool) ([]byte, io.Closer, error) {
 // churn applies random writes of every kind to the first n keys.
 func churn(t testing.TB, r *rig, f flavor, rng *rand.Rand, ops, n int) {
 	t.Helper()
-	once := make(map[int]bool) // keys that may be single-deleted: set once since
+	if r.once == nil {
+		r.once = make(map[int]bool)
+	}
+	once := r.once
 	for range ops {
 		i, j := rng.IntN(n), rng.IntN(n)
 		if i > j {
@@ -236,7 +242,6 @@ func churn(t testing.TB, r *rig, f flavor, rng *rand.Rand, ops, n int) {
 		switch op := rng.IntN(20); {
 		case op < 9:
 			err = r.db.Set(f.key(i), fmt.Appendf(nil, "value %d of %d is long enough", rng.Int32(), i), pebble.NoSync)
-			delete(once, i)
 		case op == 9:
 			err = r.db.Delete(f.key(i), pebble.NoSync)
 		case op == 10 && r.db.FormatMajorVersion() >= pebble.FormatDeleteSizedAndObsolete:

@@ -15,39 +15,69 @@ import (
 // with remote objects, and a name whose folder is not a snapshot of this store's
 // lineage.
 func (s *Store) Snapshot(ctx context.Context, opts export.SnapshotOptions) (export.Snapshot, error) {
-	c, err := s.snapshot(ctx, &opts)
+	c, base, err := s.snapshot(ctx, &opts)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", opts.Name, err)
 	}
-	snap := &snapshot{checkpoint: c}
+	snap := &snapshot{checkpoint: c, changes: changes{base: base}}
 	if s.objects == nil {
 		return snap, nil
 	}
 	return &catalogSnapshot{snapshot: snap, objects: s.objects}, nil
 }
 
-func (s *Store) snapshot(ctx context.Context, opts *export.SnapshotOptions) (*checkpoint, error) {
+// snapshot is the checkpoint, and that of the base, nil if there is none.
+func (s *Store) snapshot(ctx context.Context, opts *export.SnapshotOptions) (c, base *checkpoint, err error) {
 	if err := s.ready(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !opts.AsOf.IsZero() {
-		return nil, fmt.Errorf("as of %s: a plain Pebble database has no history: %w", opts.AsOf, errors.ErrUnsupported)
+		return nil, nil, fmt.Errorf("as of %s: a plain Pebble database has no history: %w", opts.AsOf, errors.ErrUnsupported)
 	}
-	if err := checkOptionalName(opts.Name); err != nil {
-		return nil, err
+	if err := errors.Join(checkOptionalName(opts.Name), checkOptionalName(opts.Base)); err != nil {
+		return nil, nil, err
 	}
 	if err := s.lock(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.unlock()
 	side, err := s.newSidecar(opts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if opts.Name == "" {
-		return s.unnamed(ctx, side)
+		c, err = s.unnamed(ctx, side)
+	} else {
+		c, err = s.named(ctx, opts, side)
 	}
-	return s.named(ctx, opts, side)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, s.base(opts.Base, side.Lineage), nil
+}
+
+// base opens the named snapshot to compare with. One that cannot be opened, for
+// whatever reason, is none: changes are then found without it. The caller holds the
+// turn.
+func (s *Store) base(name, lineage string) *checkpoint {
+	if name == "" {
+		return nil
+	}
+	if c := s.open[name]; c != nil && c.sidecar.Lineage == lineage {
+		c.refs.Add(1)
+		return c
+	}
+	path := s.fs.PathJoin(s.snapDir, name)
+	side, err := readSidecar(s.fs, path, name, lineage)
+	if err != nil {
+		return nil
+	}
+	c, err := s.openCheckpoint(path, side)
+	if err != nil {
+		return nil
+	}
+	s.open[name] = c
+	return c
 }
 
 func (s *Store) newSidecar(opts *export.SnapshotOptions) (sidecar, error) {
@@ -159,9 +189,12 @@ func fits(opts *export.SnapshotOptions, side sidecar) error {
 	return nil
 }
 
+var _ export.Differ = (*snapshot)(nil)
+
 // snapshot is one use of a checkpoint.
 type snapshot struct {
 	checkpoint *checkpoint
+	changes    changes
 
 	mu     sync.Mutex
 	closed bool
@@ -178,7 +211,11 @@ func (s *snapshot) Close() error {
 	if was {
 		return nil
 	}
-	if err := s.checkpoint.release(); err != nil {
+	err := s.checkpoint.release()
+	if s.changes.base != nil {
+		err = errors.Join(err, s.changes.base.release())
+	}
+	if err != nil {
 		return fmt.Errorf("close snapshot: %w", err)
 	}
 	return nil
@@ -197,11 +234,11 @@ func (s *snapshot) use() (*checkpoint, error) {
 }
 
 func (s *snapshot) Export(ctx context.Context, req export.Request) (export.Cursor, error) {
+	if !req.Since.IsZero() {
+		return s.changesSince(ctx, req, false)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
-	}
-	if !req.Since.IsZero() {
-		return nil, fmt.Errorf("export: %w", export.ErrNoBase)
 	}
 	c, err := s.use()
 	if err != nil {
@@ -214,23 +251,69 @@ func (s *snapshot) Export(ctx context.Context, req export.Request) (export.Curso
 	return cur, nil
 }
 
-func (s *snapshot) Partition(ctx context.Context, span export.Span, since export.Timestamp) (_ []export.Partition, err error) {
+// Changes compares with the base.
+func (s *snapshot) Changes(ctx context.Context, req export.Request) (export.Changes, error) {
+	return s.changesSince(ctx, req, true)
+}
+
+func (s *snapshot) changesSince(ctx context.Context, req export.Request, exact bool) (export.Changes, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("partition: %w", err)
+		return nil, fmt.Errorf("export changes: %w", err)
 	}
-	if !since.IsZero() {
-		return nil, fmt.Errorf("partition: %w", export.ErrNoBase)
-	}
-	c, err := s.use()
+	c, base, err := s.useBoth(req.Since)
 	if err != nil {
-		return nil, fmt.Errorf("partition: %w", err)
+		return nil, fmt.Errorf("export changes: %w", err)
 	}
-	defer func() { err = errors.Join(err, c.release()) }()
-	pieces, err := c.partition(ctx, span)
+	d, err := s.changes.difference(ctx, c)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("export changes: %w", err), base.release(), c.release())
+	}
+	return newDiffCursor(ctx, d, req, exact), nil
+}
+
+// useBoth is use, of the base as well, which must be of since.
+func (s *snapshot) useBoth(since export.Timestamp) (c, base *checkpoint, err error) {
+	base = s.changes.base
+	if base == nil || base.sidecar.Timestamp != since {
+		return nil, nil, fmt.Errorf("since %s: no such base: %w", since, export.ErrNoBase)
+	}
+	if c, err = s.use(); err != nil {
+		return nil, nil, err
+	}
+	base.refs.Add(1) // the snapshot is open, and so is its base
+	return c, base, nil
+}
+
+func (s *snapshot) Partition(ctx context.Context, span export.Span, since export.Timestamp) ([]export.Partition, error) {
+	pieces, err := s.partition(ctx, span, since)
 	if err != nil {
 		return nil, fmt.Errorf("partition: %w", err)
 	}
 	return pieces, nil
+}
+
+func (s *snapshot) partition(ctx context.Context, span export.Span, since export.Timestamp) (_ []export.Partition, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if since.IsZero() {
+		c, err := s.use()
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, c.release()) }()
+		return c.partition(ctx, span)
+	}
+	c, base, err := s.useBoth(since)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, base.release(), c.release()) }()
+	d, err := s.changes.difference(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return d.partition(ctx, span)
 }
 
 // catalogSnapshot is a snapshot of a store with a static catalog.

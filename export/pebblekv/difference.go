@@ -1,0 +1,228 @@
+package pebblekv
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/varvekv/varve/export"
+)
+
+// A difference is where two checkpoints of one database can differ at all: the base,
+// and a later one.
+//
+// What a reader sees of a key follows from the records of it that the tables and
+// the log hold. Tables that both checkpoints have are left out: a key without a
+// record in any other table, and which no range deletion or range key of another
+// table covers, has the same records in both, and so the same value. The argument
+// needs no common history: a base whose tables are other files than the database's
+// shares none with it, and then everything is compared.
+//
+// Nothing is concluded from sequence numbers alone: compactions zero them and drop
+// tombstones.
+type difference struct {
+	base, now *checkpoint
+
+	before, after []*tableFile   // that only the base has, or only the later one
+	shared        [][]*tableFile // by level
+	keys          [][]byte       // that a log touches, ascending
+	spans         []export.Span  // in which everything is compared, ascending and apart
+}
+
+// changes finds the difference once for all cursors of a snapshot.
+type changes struct {
+	base *checkpoint // nil: there is none
+
+	mu    sync.Mutex
+	found *difference
+}
+
+func (c *changes) difference(ctx context.Context, now *checkpoint) (*difference, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.found == nil {
+		d, err := findDifference(ctx, c.base, now)
+		if err != nil {
+			return nil, fmt.Errorf("compare with %s: %w", c.base.path, err)
+		}
+		c.found = d
+	}
+	return c.found, nil
+}
+
+func findDifference(ctx context.Context, base, now *checkpoint) (*difference, error) {
+	d := &difference{base: base, now: now}
+	if err := d.match(); err != nil {
+		return nil, err
+	}
+	var spans []keySpan
+	for _, t := range slices.Concat(d.before, d.after) {
+		err := t.inspect(ctx, func(start, end []byte) {
+			spans = append(spans, keySpan{start: slices.Clone(start), end: slices.Clone(end)})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", t.path(), err)
+		}
+	}
+	for _, c := range []*checkpoint{base, now} {
+		log, err := c.readLog(ctx)
+		if err != nil {
+			return nil, err
+		}
+		d.keys, spans = append(d.keys, log.keys...), append(spans, log.spans...)
+		if log.all {
+			spans = append(spans, keySpan{})
+		}
+	}
+	slices.SortFunc(d.keys, now.pebble.Comparer.Compare)
+	d.keys = slices.CompactFunc(d.keys, bytes.Equal)
+	d.spans = d.widen(spans)
+	return d, nil
+}
+
+// match parts the tables into those that both have and those that one has.
+func (d *difference) match() error {
+	before, err := d.base.tableFiles()
+	if err != nil {
+		return err
+	}
+	after, err := d.now.tableFiles()
+	if err != nil {
+		return err
+	}
+	former := map[identity]*tableFile{}
+	for _, t := range before {
+		former[t.identity()] = t
+	}
+	matched := map[*tableFile]bool{}
+	for _, t := range after {
+		u := former[t.identity()]
+		one := false
+		if u != nil {
+			if one, err = t.same(u); err != nil {
+				return err
+			}
+		}
+		if !one {
+			d.after = append(d.after, t)
+			continue
+		}
+		matched[u] = true
+		for len(d.shared) <= t.level {
+			d.shared = append(d.shared, nil)
+		}
+		d.shared[t.level] = append(d.shared[t.level], t)
+	}
+	d.before = slices.DeleteFunc(before, func(t *tableFile) bool { return matched[t] })
+	return nil
+}
+
+// widen makes spans that can be compared of those that were touched: cut at bare
+// prefixes, in order, and apart.
+func (d *difference) widen(touched []keySpan) []export.Span {
+	c := d.now.pebble.Comparer
+	spans := make([]export.Span, 0, len(touched))
+	for _, t := range touched {
+		s := export.Span{Start: t.start[:c.Split(t.start)], End: t.end}
+		if !d.now.store.order.CutPoint(t.end) {
+			if s.End = nil; c.ImmediateSuccessor != nil {
+				s.End = c.ImmediateSuccessor(nil, t.end[:c.Split(t.end)])
+			}
+		}
+		spans = append(spans, s)
+	}
+	slices.SortFunc(spans, func(a, b export.Span) int { return c.Compare(a.Start, b.Start) })
+	order := d.now.store.order
+	apart := spans[:0]
+	for _, s := range spans {
+		if n := len(apart); n > 0 && (len(apart[n-1].End) == 0 || c.Compare(s.Start, apart[n-1].End) <= 0) {
+			if order.CompareEnds(s.End, apart[n-1].End) > 0 {
+				apart[n-1].End = s.End
+			}
+			continue
+		}
+		apart = append(apart, s)
+	}
+	return apart
+}
+
+// in are the tables of a list that may hold a key of span.
+func (d *difference) in(tables []*tableFile, span export.Span) []*tableFile {
+	var out []*tableFile
+	for _, t := range tables {
+		if d.now.overlaps(&t.SSTableInfo, span) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// logged are the keys of span that a log touches.
+func (d *difference) logged(span export.Span) [][]byte {
+	cmp := d.now.pebble.Comparer.Compare
+	from, _ := slices.BinarySearchFunc(d.keys, span.Start, cmp)
+	keys := d.keys[from:]
+	if len(span.End) > 0 {
+		to, _ := slices.BinarySearchFunc(keys, span.End, cmp)
+		keys = keys[:to]
+	}
+	return keys
+}
+
+// stage is a part of the keyspace and how changes are found in it.
+type stage struct {
+	span    export.Span
+	compare bool // everything in it is compared; else only keys that are touched
+}
+
+// stages cuts span into what is to be compared as a whole and what lies between.
+func (d *difference) stages(span export.Span) []stage {
+	if d.undecided(span) {
+		return []stage{{span: span, compare: true}}
+	}
+	order := d.now.store.order
+	var out []stage
+	rest, left := span, true
+	for _, s := range d.spans {
+		part, ok := s.Intersect(order, rest)
+		if !ok || !left {
+			continue
+		}
+		out = d.between(out, export.Span{Start: rest.Start, End: part.Start})
+		out = append(out, stage{span: part, compare: true})
+		rest.Start, left = part.End, len(part.End) > 0
+	}
+	if left {
+		out = d.between(out, rest)
+	}
+	return out
+}
+
+// between adds a stage of single keys, if there can be any.
+func (d *difference) between(out []stage, s export.Span) []stage {
+	empty := s.IsEmpty(d.now.store.order)
+	if empty || len(d.in(d.before, s)) == 0 && len(d.in(d.after, s)) == 0 && len(d.logged(s)) == 0 {
+		return out
+	}
+	return append(out, stage{span: s})
+}
+
+// undecided reports whether span is better compared as a whole. To read the tables
+// that differ is never dearer than to read both states, which lie in these and
+// others. But records of merges, and those whose values are elsewhere, decide
+// nothing: each costs a search in both states.
+func (d *difference) undecided(span export.Span) bool {
+	const dear = 8 // times what it costs to pass a record, at least
+	var blind, total uint64
+	for _, tables := range append([][]*tableFile{d.before, d.after}, d.shared...) {
+		for _, t := range d.in(tables, span) {
+			total += t.Size
+			if p := t.Properties; p != nil && (p.NumMergeOperands > 0 || len(t.blobs) > 0) {
+				blind += t.Size
+			}
+		}
+	}
+	return blind*dear > 2*total
+}
