@@ -2,6 +2,7 @@ package pebblekv_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +42,11 @@ func history(t *testing.T, f flavor, seed uint64) {
 	o := f.options()
 	o.MemTableSize = 64 << 10
 	o.FS = vfs.NewMem()
+	if rng.IntN(2) == 0 { // many levels of little tables
+		o.LBaseMaxBytes, o.L0CompactionThreshold = 1<<10, 1
+		o.TargetFileSizes[0], o.FlushSplitBytes = 512, 512
+		o.MemTableSize = 16 << 10
+	}
 	r := newRig(t, o)
 	n := 20 + rng.IntN(300)
 	churn(t, r, f, rng, rng.IntN(2000), n)
@@ -47,7 +55,15 @@ func history(t *testing.T, f flavor, seed uint64) {
 	var state []export.Entry
 	for round := range 4 {
 		name := fmt.Sprintf("%032x", round+1)
+		ended := make(chan struct{})
+		go func() { // a log that is written to meanwhile has a tail
+			defer close(ended)
+			if seed%3 != 0 {
+				churn(t, r, f, rand.New(rand.NewPCG(seed, uint64(round))), 60, n)
+			}
+		}()
 		s := r.snapshot(t, export.SnapshotOptions{Name: name, Base: base, After: since})
+		<-ended
 		what := fmt.Sprintf("seed %d round %d", seed, round)
 		next := collected(t, s, export.Request{})
 		if base != "" {
@@ -256,4 +272,40 @@ func TestRolledBackDatabase(t *testing.T) {
 			require.NoError(t, db.Close())
 		})
 	}
+}
+
+// TestMovedBelowSharedTable: what a compaction makes of a merge below a newer value,
+// whose table it leaves alone, is no change, although its record could be read as one.
+func TestMovedBelowSharedTable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, &pebble.Options{LBaseMaxBytes: 1, DisableAutomaticCompactions: true})
+	ingest := func(write func(w *sstable.Writer) error) {
+		path := r.table(t, "b") // a name
+		f, err := r.popts.FS.Create(path, vfs.WriteCategoryUnspecified)
+		require.NoError(t, err)
+		o := r.popts.Clone()
+		o.EnsureDefaults()
+		w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(6, r.db.TableFormat()))
+		require.NoError(t, errors.Join(write(w), w.Close()))
+		require.NoError(t, r.db.Ingest(t.Context(), []string{path}))
+	}
+	ingest(func(w *sstable.Writer) error {
+		return errors.Join(w.Set([]byte("b"), []byte("1")), w.Set([]byte("k"), []byte("1")))
+	})
+	ingest(func(w *sstable.Writer) error {
+		return errors.Join(w.Set([]byte("b"), []byte("2")), w.Merge([]byte("k"), []byte("2")))
+	})
+	require.NoError(t, r.db.Set([]byte("k"), []byte("newest"), pebble.NoSync))
+	require.NoError(t, r.db.Flush())
+	first := r.snapshot(t, export.SnapshotOptions{Name: "01"})
+	require.NoError(t, first.Close())
+	require.NoError(t, r.db.Compact(t.Context(), []byte("a"), []byte("c"), false))
+	levels, err := r.db.SSTables()
+	require.NoError(t, err)
+	require.Len(t, levels[0], 1, "the table of the newest value was left alone")
+	require.Len(t, levels[6], 1, "the others were not")
+
+	second := r.snapshot(t, export.SnapshotOptions{Name: "02", Base: "01", After: first.Timestamp()})
+	defer func() { require.NoError(t, second.Close()) }()
+	require.Empty(t, collected(t, second, export.Request{Since: first.Timestamp()}))
 }
