@@ -41,6 +41,27 @@ type retiredRecord struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// retired are the layers that were on their way out when the verb began, by ID: one
+// LIST, made once. Who has made a reference since must look again by himself.
+func (b *collectionBucket) retired(ctx context.Context) (map[string]bool, error) {
+	if b.leaving != nil {
+		return b.leaving, nil
+	}
+	leaving := map[string]bool{}
+	for object, err := range b.List(ctx, retiredPrefix) {
+		if err != nil {
+			return nil, storageError("list", retiredPrefix, err)
+		}
+		layer, err := parseRetired(object.Key)
+		if err != nil {
+			continue // somebody else's object
+		}
+		leaving[layer] = true
+	}
+	b.leaving = leaving
+	return leaving, nil
+}
+
 // readIndex lists the entries: one LIST, no manifest is read.
 func readIndex(ctx context.Context, bucket *objectio.Bucket) (*index, error) {
 	x := &index{

@@ -179,24 +179,6 @@ func (r *restore) fits(wanted []Span) error {
 	return nil
 }
 
-// coveredBy reports whether spans, which ascend, cover all of w together.
-func coveredBy(order *export.Order, spans []Span, w Span) bool {
-	cmp := order.WithDefaults().Compare
-	for _, s := range spans {
-		if cmp(s.Start, w.Start) > 0 {
-			return false
-		}
-		if !s.Contains(order, w.Start) {
-			continue
-		}
-		if order.CompareEnds(w.End, s.End) <= 0 {
-			return true
-		}
-		w.Start = s.End
-	}
-	return false
-}
-
 // begin opens the destination, which refuses if it holds data.
 func (r *restore) begin(ctx context.Context) (export.Ingester, error) {
 	opts := export.IngestOptions{Spans: r.spans, Replace: r.opts.Replace}
