@@ -151,7 +151,7 @@ func (r *restore) resolve(ctx context.Context) (err error) {
 	if r.content, err = r.bucket.content(ctx, r.chain); err != nil {
 		return err
 	}
-	return r.content.fit(r.info.Order, r.chain.tip().Manifest)
+	return r.content.fit(r.info.Order)
 }
 
 // fits compares the layer with the destination and the targets.

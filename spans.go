@@ -1,6 +1,11 @@
 package varve
 
-import "github.com/varvekv/varve/export"
+import (
+	"slices"
+	"sort"
+
+	"github.com/varvekv/varve/export"
+)
 
 // Lists of spans are sets of keys: they ascend, none of a list is empty, and none
 // overlaps another. What is made of them aliases their bytes.
@@ -46,6 +51,20 @@ func intersectSpans(order *export.Order, a, b []Span) []Span {
 		}
 	}
 	return out
+}
+
+// uniteSpans is what is in a or in b.
+func uniteSpans(order *export.Order, a, b []Span) []Span {
+	out := slices.Concat(a, subtractSpans(order, b, a))
+	slices.SortFunc(out, func(s, t Span) int { return order.WithDefaults().Compare(s.Start, t.Start) })
+	return out
+}
+
+// spansFrom are the spans that do not end before key.
+func spansFrom(order *export.Order, spans []Span, key []byte) []Span {
+	compare := order.WithDefaults().Compare
+	i := sort.Search(len(spans), func(i int) bool { return len(spans[i].End) == 0 || compare(spans[i].End, key) > 0 })
+	return spans[i:]
 }
 
 // coveredBy reports whether spans cover all of w together.
