@@ -87,17 +87,18 @@ func (c *content) checkLayers() error {
 	return nil
 }
 
-// look finds what of the files counts: what no newer layer introduces (I2).
+// look finds what of the files counts: what the last layer speaks for and no newer
+// one than their own introduces (I2).
 func (c *content) look() {
-	cut := map[*Manifest][]Span{} // by what is introduced after the layer
-	var introduced []Span
+	seen := map[*Manifest][]Span{} // where a layer counts
+	counts := c.layers[len(c.layers)-1].Spans
 	for _, m := range slices.Backward(c.layers) {
-		cut[m] = introduced
-		introduced = uniteSpans(c.order, introduced, m.Introduced)
+		seen[m] = counts
+		counts = subtractSpans(c.order, counts, m.Introduced)
 	}
 	for i := range c.files {
 		f := &c.files[i]
-		for _, part := range subtractSpans(c.order, []Span{f.Span}, spansFrom(c.order, cut[f.layer], f.Span.Start)) {
+		for _, part := range intersectSpans(c.order, []Span{f.Span}, spansFrom(c.order, seen[f.layer], f.Span.Start)) {
 			c.views = append(c.views, view{leveledFile: f, span: part})
 		}
 	}

@@ -72,13 +72,18 @@ func planPieces(order *export.Order, views []view) []piece {
 	return out
 }
 
-// partBytes is about how many stored bytes a part of a piece has.
-const partBytes = 8 << 20
+const (
+	// partBytes is about how many stored bytes a part of a piece has, unless there
+	// would be more than maxParts: each looks into every file that lies over it.
+	partBytes = 8 << 20
+	maxParts  = 1 << 10
+)
 
 // split cuts a piece at the edges of its views, which are bare prefixes, into parts
 // of about limit bytes: a few files that lie over everything make one piece of all
 // that there is, and yet it is read by many workers.
 func (p piece) split(order *export.Order, limit int64) []piece {
+	limit = max(limit, p.bytes/maxParts)
 	if p.bytes <= limit || len(p.views) == 1 {
 		return []piece{p}
 	}

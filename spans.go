@@ -1,7 +1,6 @@
 package varve
 
 import (
-	"slices"
 	"sort"
 
 	"github.com/varvekv/varve/export"
@@ -50,13 +49,6 @@ func intersectSpans(order *export.Order, a, b []Span) []Span {
 			b = b[1:]
 		}
 	}
-	return out
-}
-
-// uniteSpans is what is in a or in b.
-func uniteSpans(order *export.Order, a, b []Span) []Span {
-	out := slices.Concat(a, subtractSpans(order, b, a))
-	slices.SortFunc(out, func(s, t Span) int { return order.WithDefaults().Compare(s.Start, t.Start) })
 	return out
 }
 
