@@ -177,7 +177,7 @@ func badOptions() []badInput {
 		{name: "name that is reserved", do: backup(varve.BackupOptions{Name: "jobs/1"}), check: option("Name"), want: []string{`"jobs" is a reserved name`}},
 		{name: "name that means the latest", do: backup(varve.BackupOptions{Name: "LATEST"}), check: option("Name"), want: []string{"reserved name"}},
 		{name: "name like an ID", do: backup(varve.BackupOptions{Name: strings.Repeat("a", 32)}), check: option("Name"), want: []string{"looks like a layer ID"}},
-		{name: "name too long", do: backup(varve.BackupOptions{Name: strings.Repeat("a", 600)}), check: option("Name"), want: []string{"has 600 bytes, the most are 505"}},
+		{name: "name too long", do: backup(varve.BackupOptions{Name: strings.Repeat("a", 600)}), check: option("Name"), want: []string{"has 600 bytes, the most are 460"}},
 		{name: "name taken", do: func(c *clerk) error {
 			_, err := c.kept.Backup(c.ctx, c.target(), &varve.BackupOptions{Name: "part"})
 			return err

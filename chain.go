@@ -167,15 +167,32 @@ func (l LayerInfo) follows(parent LayerInfo) error {
 // check compares the stores of the layers.
 func (c *Chain) check() error {
 	for i, l := range c.Layers[1:] {
-		parent := c.Layers[i]
-		if l.Manifest.Lineage != parent.Manifest.Lineage {
-			return &LineageError{Want: parent.Manifest.Lineage, Got: l.Manifest.Lineage}
-		}
-		if l.Manifest.Order != parent.Manifest.Order {
-			return &OrderError{Want: parent.Manifest.Order, Got: l.Manifest.Order}
+		if err := l.Manifest.extends(c.Layers[i].Manifest); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// extends says why the store of m cannot be the one that parent was taken of: it
+// must have the same history, or have been told to go on with that one, and the
+// same keys.
+func (m *Manifest) extends(parent *Manifest) error {
+	switch {
+	case m.Lineage != parent.Lineage && m.Adopts != parent.Lineage:
+		return &LineageError{Want: parent.Lineage, Got: m.Lineage}
+	case m.Order != parent.Order || m.Revisions != parent.Revisions:
+		return &OrderError{Want: parent.orderName(), Got: m.orderName()}
+	}
+	return nil
+}
+
+// orderName is the order of the layer's keys, for people.
+func (m *Manifest) orderName() string {
+	if m.Revisions {
+		return m.Order + " with revisions"
+	}
+	return m.Order
 }
 
 // cut ends the chain at asOf, zero meaning where it ends.

@@ -201,6 +201,22 @@ func someBrokenChains() []brokenChain {
 			},
 		},
 		{
+			"adopts a third lineage", edit(func(m *Manifest) { m.Lineage, m.Adopts = "sea", "lake" }),
+			func(t *testing.T, err error) {
+				var lineage *LineageError
+				require.ErrorAs(t, err, &lineage)
+				require.Equal(t, &LineageError{Want: "river", Got: "sea"}, lineage)
+			},
+		},
+		{
+			"revisions", edit(func(m *Manifest) { m.Revisions = true }),
+			func(t *testing.T, err error) {
+				var order *OrderError
+				require.ErrorAs(t, err, &order)
+				require.Equal(t, &OrderError{Want: "bytewise", Got: "bytewise with revisions"}, order)
+			},
+		},
+		{
 			"order", edit(func(m *Manifest) { m.Order = "reverse" }),
 			func(t *testing.T, err error) {
 				var order *OrderError
@@ -248,6 +264,24 @@ func TestBrokenChains(t *testing.T) {
 			require.Len(t, full.Layers, 1)
 		})
 	}
+}
+
+// TestAdoption: a store of another lineage that was told to goes on with the chain,
+// and with it those that follow.
+func TestAdoption(t *testing.T) {
+	t.Parallel()
+	l := newLake(t)
+	chain := layChain(l, 1, 4, 10)
+	l.manifest(chain[2], func(m *Manifest) { m.Lineage, m.Adopts = "sea", "river" })
+	_, err := l.c.Resolve(t.Context(), chain[3].ID, Timestamp{})
+	var lineage *LineageError
+	require.ErrorAs(t, err, &lineage)
+	require.Equal(t, &LineageError{Want: "sea", Got: "river"}, lineage)
+
+	l.manifest(chain[3], func(m *Manifest) { m.Lineage = "sea" })
+	got, err := l.c.Resolve(t.Context(), chain[3].ID, Timestamp{})
+	require.NoError(t, err)
+	require.Equal(t, chain, infosOf(got))
 }
 
 // TestCircles: two layers that call one another parent are found out at once, not

@@ -135,8 +135,10 @@ type collectionBucket struct {
 	*objectio.Bucket
 	id     string // "": there is no collection yet
 	orders []*export.Order
-	listed *index               // nil: not yet
-	read   map[string]*Manifest // by path
+
+	listed  *index               // nil: not yet
+	leaving map[string]bool      // IDs of retired layers; nil: not yet listed
+	read    map[string]*Manifest // by path
 }
 
 // index lists the collection once.

@@ -12,9 +12,13 @@ import (
 
 // content is what the layers of a chain consist of.
 type content struct {
-	order *export.Order // known once fit was called
-	files []leveledFile
-	rows  []digest.Row // of the last layer, whose state is the chain's
+	layers []*Manifest // the full first
+	files  []leveledFile
+	rows   []digest.Row // of the last layer, whose state is the chain's
+
+	// Known once fit was called:
+	order *export.Order
+	views []view // what of the files counts, in order
 }
 
 // content reads the file lists of a chain, for which no order is needed.
@@ -26,32 +30,79 @@ func (b *collectionBucket) content(ctx context.Context, chain *Chain) (*content,
 		if err != nil {
 			return nil, err
 		}
-		top := 0
+		out.layers, out.rows = append(out.layers, l.Manifest), list.rows
+		levels := 0
 		for _, f := range list.files {
 			out.files = append(out.files, leveledFile{File: f, level: level + f.Tier, layer: l.Manifest})
-			top = max(top, f.Tier)
+			levels = max(levels, f.Tier+1)
 		}
-		level += top + 1
-		out.rows = list.rows
+		level += levels
 	}
 	return out, nil
 }
 
 // fit gives the content the order of its keys, and says what cannot be in it.
-func (c *content) fit(order *export.Order, tip *Manifest) error {
+func (c *content) fit(order *export.Order) error {
 	c.order = order
+	if err := c.checkLayers(); err != nil {
+		return err
+	}
 	for i := range c.files {
 		f := &c.files[i]
 		f.form = f.layer.form(order)
-		inLayer := func(s Span) bool { return s.Covers(order, f.Span) }
-		if f.Span.IsEmpty(order) || !slices.ContainsFunc(f.layer.Spans, inLayer) {
+		if f.Span.IsEmpty(order) || !slices.ContainsFunc(f.layer.Spans, func(s Span) bool { return s.Covers(order, f.Span) }) {
 			return &CorruptError{Object: fileListObject(f.layer.Path), Want: "files in the layer's spans", Got: f.Path + " of " + f.Span.String()}
 		}
 		if i > 0 && f.meets(&c.files[i-1], order) {
 			return &CorruptError{Object: fileListObject(f.layer.Path), Want: "files of one tier apart and in order", Got: f.Path + " of " + f.Span.String()}
 		}
 	}
-	return c.checkRows(tip)
+	c.look()
+	return c.checkRows(c.layers[len(c.layers)-1])
+}
+
+// checkLayers says which layer speaks for keys that neither its parent knows nor
+// it introduces: whatever was there before it is in no file.
+func (c *content) checkLayers() error {
+	for i, m := range c.layers {
+		bad := func(want string, got []Span) error {
+			return &CorruptError{Object: manifestObject(m.Path), Want: want, Got: fmt.Sprint(got)}
+		}
+		switch {
+		case !areApart(c.order, m.Spans):
+			return bad("spans that ascend and are apart", m.Spans)
+		case !areApart(c.order, m.Introduced):
+			return bad("introduced spans that ascend and are apart", m.Introduced)
+		}
+		if outside := subtractSpans(c.order, m.Introduced, m.Spans); len(outside) > 0 {
+			return bad("introduced spans in the layer's", outside)
+		}
+		if i == 0 {
+			continue
+		}
+		if unknown := subtractSpans(c.order, subtractSpans(c.order, m.Spans, m.Introduced), c.layers[i-1].Spans); len(unknown) > 0 {
+			return bad("spans of the parent, or introduced ones", unknown)
+		}
+	}
+	return nil
+}
+
+// look finds what of the files counts: what the last layer speaks for and no newer
+// one than their own introduces (I2).
+func (c *content) look() {
+	seen := map[*Manifest][]Span{} // where a layer counts
+	counts := c.layers[len(c.layers)-1].Spans
+	for _, m := range slices.Backward(c.layers) {
+		seen[m] = counts
+		counts = subtractSpans(c.order, counts, m.Introduced)
+	}
+	for i := range c.files {
+		f := &c.files[i]
+		for _, part := range intersectSpans(c.order, []Span{f.Span}, spansFrom(c.order, seen[f.layer], f.Span.Start)) {
+			c.views = append(c.views, view{leveledFile: f, span: part})
+		}
+	}
+	sortViews(c.order, c.views)
 }
 
 // meets reports whether f does not lie behind the file before it in the same tier.
@@ -80,13 +131,19 @@ func (c *content) checkRows(m *Manifest) error {
 	return nil
 }
 
-// pieces are the parts of the spans that can be read independently.
+// pieces are the parts of spans, which ascend, that can be read independently, none
+// much larger than it need be.
 func (c *content) pieces(spans []Span) []piece {
 	var out []piece
-	for _, s := range spans {
-		out = append(out, planPieces(c.files, c.order, s)...)
+	for _, p := range planPieces(c.order, clipViews(c.order, c.views, spans)) {
+		out = append(out, p.split(c.order, partBytes)...)
 	}
 	return out
+}
+
+// wanted are the files that have something to say about spans.
+func (c *content) wanted(spans []Span) []*leveledFile {
+	return (&piece{views: clipViews(c.order, c.views, spans)}).files()
 }
 
 // checkExists asks the bucket whether the file is there.

@@ -13,6 +13,10 @@ import (
 // time: list the layers and choose another.
 var ErrNoLayer = errors.New("no such backup")
 
+// ErrNoFull is returned where there is no full backup that an incremental could
+// extend: take a full.
+var ErrNoFull = errors.New("no full backup to extend")
+
 // ErrConflict is returned where another process finished what this one had begun,
 // or declared it dead: call again.
 var ErrConflict = errors.New("another writer committed first")

@@ -73,10 +73,14 @@ func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, fi
 		return FileList{}, storageError("write", fileListObject(l.Path), err)
 	}
 	f := result.Files[0]
-	return FileList{
+	list := FileList{
 		Size: f.Size, Hash: f.Hash, IndexSize: f.IndexSize, IndexHash: f.IndexHash, Plain: f.Plain,
 		Files: int64(len(files)), Rows: int64(len(rows)),
-	}, nil
+	}
+	for _, named := range files {
+		list.Stored += named.Size
+	}
+	return list, nil
 }
 
 func fileKey(tier, ordinal int) []byte {

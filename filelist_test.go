@@ -244,7 +244,7 @@ func readContent(t *testing.T, bucket *objectio.Bucket, m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	return c.fit(nil, m)
+	return c.fit(nil)
 }
 
 // TestFileListOfAnotherLayer was put in the place of this one's.

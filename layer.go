@@ -63,10 +63,20 @@ type Stats struct {
 // ChangeSource says how what a layer holds was found.
 type ChangeSource int
 
-// Everything: the layer was exported from the beginning.
-const Everything ChangeSource = 1
+const (
+	// Everything: the layer was exported from the beginning.
+	Everything ChangeSource = iota + 1
+	// Revisions: the store kept what was written, and when.
+	Revisions
+	// Checkpoints: the store was compared with a snapshot kept of the parent's end.
+	Checkpoints
+	// FromChain: the store was compared with the layers of the chain.
+	FromChain
+)
 
-var changeNames = map[ChangeSource]string{Everything: "everything"}
+var changeNames = map[ChangeSource]string{
+	Everything: "everything", Revisions: "revisions", Checkpoints: "checkpoints", FromChain: "chain",
+}
 
 // String is the name that manifests carry.
 func (c ChangeSource) String() string {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/merge"
 	"github.com/varvekv/varve/internal/objectio"
 	"github.com/varvekv/varve/sink"
 )
@@ -37,7 +38,8 @@ type restore struct {
 	mu     sync.Mutex
 	counts sink.Counts
 	stored int64
-	taken  map[string]bool // paths of files that were loaded, in part at least
+	left   map[*leveledFile]int // tasks that have yet to load a part of the file
+	taken  map[string]bool      // paths of files that were loaded
 }
 
 // newRestore checks the options and fills in their defaults.
@@ -59,7 +61,7 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 	return &restore{
 		c: c, targets: targets, opts: opts, begun: c.opts.Now(),
 		meter: objectio.NewMeter(opts.BytesPerSecond), report: newReporter(opts.Events, c.opts.Now),
-		taken: map[string]bool{},
+		left: map[*leveledFile]int{}, taken: map[string]bool{},
 	}, nil
 }
 
@@ -70,16 +72,14 @@ func (r *restore) check(ctx context.Context) error {
 	var missing []error
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opts.Concurrency)
-	for _, p := range r.content.pieces(r.spans) {
-		for _, f := range p.files {
-			g.Go(func() error {
-				err := r.bucket.checkSize(gctx, f.File)
-				mu.Lock()
-				defer mu.Unlock()
-				missing = append(missing, err)
-				return gctx.Err()
-			})
-		}
+	for _, f := range r.content.wanted(r.spans) {
+		g.Go(func() error {
+			err := r.bucket.checkSize(gctx, f.File)
+			mu.Lock()
+			defer mu.Unlock()
+			missing = append(missing, err)
+			return gctx.Err()
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -87,28 +87,87 @@ func (r *restore) check(ctx context.Context) error {
 	return errors.Join(missing...)
 }
 
-// load brings every piece into the staging area of the destination.
-func (r *restore) load(ctx context.Context, ingester export.Ingester) error {
-	if tables, ok := ingester.(export.TableLoader); ok {
+// loadPlan is how what is wanted gets into the destination.
+type loadPlan struct {
+	linked []view  // of whole files, which it takes as they are
+	merged []piece // of which it takes the entries
+	reread []piece // of what is linked, to be digested
+}
+
+// plan finds what can be linked: all views of a piece, or none.
+func (r *restore) plan() *loadPlan {
+	order := r.info.Order
+	out := new(loadPlan)
+	for _, p := range planPieces(order, clipViews(order, r.content.views, r.spans)) {
+		parts := p.split(order, partBytes)
+		if !r.links(p) {
+			out.merged = append(out.merged, parts...)
+			continue
+		}
+		out.linked = append(out.linked, p.views...)
+		if r.opts.Prove {
+			out.reread = append(out.reread, parts...)
+		}
+	}
+	return out
+}
+
+// links reports whether the destination takes the files of p as they are: all of
+// every file counts and is wanted, it knows their format, and it can lay one over
+// another as high as they are.
+func (r *restore) links(p piece) bool {
+	if r.tables == nil {
+		return false
+	}
+	for _, v := range p.views {
+		if !r.takes(v) || len(p.views) > 1 && v.level >= r.tables.Levels {
+			return false
+		}
+	}
+	return true
+}
+
+// takes reports whether the destination takes the file as it is.
+func (r *restore) takes(v view) bool {
+	return v.form.Revisions == r.info.Revisions &&
+		slices.Contains(r.tables.Formats, v.Format) &&
+		(v.KeySchema == "" || slices.Contains(r.tables.KeySchemas, v.KeySchema)) &&
+		v.whole(r.info.Order)
+}
+
+// load brings all that is wanted into the staging area of the destination.
+func (r *restore) load(ctx context.Context, ingester export.Ingester) (err error) {
+	tables, ok := ingester.(export.TableLoader)
+	if ok {
 		support := tables.TableSupport()
 		r.tables = &support
 	}
-	r.proof = newProof(r.content, r.chain.tip().Manifest)
-	pieces := r.content.pieces(r.spans)
-	var total int64
-	for _, p := range pieces {
-		total += p.bytes
-	}
-	r.report.begin(PhaseLoad, total)
+	r.proof = newProof(r.content)
+	plan := r.plan()
+	r.report.begin(PhaseLoad, r.expect(plan))
+	shelf := newShelf(r.bucket.Bucket, slices.Concat(plan.merged, plan.reread))
+	defer func() { err = errors.Join(err, shelf.close()) }()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opts.Concurrency)
-	for _, p := range pieces {
+	each := func(span Span, do func() error) {
 		g.Go(func() error {
-			if err := r.loadPiece(gctx, ingester, p); err != nil {
-				return fmt.Errorf("load %s: %w", p.span, err)
+			if gctx.Err() != nil {
+				return gctx.Err()
+			}
+			if err := do(); err != nil {
+				return fmt.Errorf("load %s: %w", span, err)
 			}
 			return nil
 		})
+	}
+	for _, v := range plan.linked {
+		each(v.span, func() error { return r.link(gctx, tables, v) })
+	}
+	for _, p := range plan.merged {
+		each(p.span, func() error { return r.merge(gctx, ingester, shelf, p) })
+	}
+	for _, p := range plan.reread {
+		each(p.span, func() error { return r.reread(gctx, shelf, p) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -117,70 +176,49 @@ func (r *restore) load(ctx context.Context, ingester export.Ingester) error {
 	return nil
 }
 
-func (r *restore) loadPiece(ctx context.Context, ingester export.Ingester, p piece) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+// expect notes how often each file will be read, and returns the bytes of all.
+func (r *restore) expect(plan *loadPlan) int64 {
+	for _, v := range plan.linked {
+		r.left[v.leveledFile]++
 	}
-	if r.links(p) {
-		for _, f := range p.files {
-			if err := r.link(ctx, ingester.(export.TableLoader), f); err != nil {
-				return err
-			}
-		}
-		if r.opts.Prove {
-			return r.reread(ctx, p)
-		}
-		return nil
-	}
-	return r.merge(ctx, ingester, p)
-}
-
-// links reports whether the destination takes the files of p as they are: all of
-// every file is wanted, it knows their format, and it can lay one over another as
-// high as they are.
-func (r *restore) links(p piece) bool {
-	if r.tables == nil {
-		return false
-	}
-	for _, f := range p.files {
-		switch {
-		case f.form.Revisions != r.info.Revisions,
-			!slices.Contains(r.tables.Formats, f.Format),
-			f.KeySchema != "" && !slices.Contains(r.tables.KeySchemas, f.KeySchema),
-			!p.span.Covers(r.info.Order, f.Span),
-			len(p.files) > 1 && f.level >= r.tables.Levels:
-			return false
+	for _, p := range plan.merged {
+		for _, f := range p.files() {
+			r.left[f]++
 		}
 	}
-	return true
+	var total int64
+	for f := range r.left {
+		total += f.Size
+	}
+	return total
 }
 
 // link copies one table, every byte of it checked, into the staging area.
-func (r *restore) link(ctx context.Context, tables export.TableLoader, f leveledFile) error {
-	level := f.level
+func (r *restore) link(ctx context.Context, tables export.TableLoader, v view) error {
+	level := v.level
 	if r.tables.Levels <= 1 {
 		level = 0
 	}
 	w, err := tables.LoadTable(ctx, export.TableInfo{
-		Span: f.Span, Level: level, Format: f.Format, KeySchema: f.KeySchema, Bytes: f.Plain,
+		Span: v.Span, Level: level, Format: v.Format, KeySchema: v.KeySchema, Bytes: v.Plain,
 	})
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
-	if err := sink.Copy(ctx, r.bucket.Bucket, f.File, w); err != nil {
+	if err := sink.Copy(ctx, r.bucket.Bucket, v.File, w); err != nil {
 		return err
 	}
 	if err := w.Finish(); err != nil {
 		return err
 	}
-	r.loaded(f.Counts, f)
+	r.loaded(v.Counts, v.leveledFile)
 	return nil
 }
 
 // merge adds the entries of a piece one by one, digesting them as they pass.
-func (r *restore) merge(ctx context.Context, ingester export.Ingester, p piece) (err error) {
-	src, err := openSource(ctx, r.bucket.Bucket, p, r.info.Order, p.span)
+func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *shelf, p piece) (err error) {
+	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
 	if err != nil {
 		return err
 	}
@@ -207,35 +245,26 @@ func (r *restore) merge(ctx context.Context, ingester export.Ingester, p piece) 
 	if err := loader.Finish(); err != nil {
 		return err
 	}
-	part.done(p)
-	r.loaded(counts, p.files...)
+	part.done(p.span)
+	r.loaded(counts, p.files()...)
 	return nil
 }
 
-// reread digests a piece that was linked.
-func (r *restore) reread(ctx context.Context, p piece) (err error) {
-	src, err := openSource(ctx, r.bucket.Bucket, p, r.info.Order, p.span)
+// reread digests a piece that is linked.
+func (r *restore) reread(ctx context.Context, shelf *shelf, p piece) (err error) {
+	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	part := r.proof.part()
-	for src.Next() {
-		if err := part.add(src.Entry()); err != nil {
-			return err
-		}
-	}
-	part.done(p)
-	return src.Err()
+	return r.proof.part().addAll(src, p.span)
 }
 
 // loaded notes entries that were put into the destination, and the files they came
-// from. A file of which several parts are wanted is one file all the same.
-func (r *restore) loaded(counts sink.Counts, files ...leveledFile) {
-	r.mu.Lock()
-	r.counts = r.counts.Plus(counts)
-	r.mu.Unlock()
-	for _, f := range files {
+// from. A file is done with when its last part is; one that several lists name is one
+// file all the same.
+func (r *restore) loaded(counts sink.Counts, files ...*leveledFile) {
+	for _, f := range r.finished(counts, files) {
 		r.report.add(f.Size)
 		if r.first(f) {
 			r.report.file(fileInfo(f.File))
@@ -243,8 +272,23 @@ func (r *restore) loaded(counts sink.Counts, files ...leveledFile) {
 	}
 }
 
+// finished adds up the counts and returns those of the files of which nothing is
+// left to load.
+func (r *restore) finished(counts sink.Counts, files []*leveledFile) []*leveledFile {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts = r.counts.Plus(counts)
+	var done []*leveledFile
+	for _, f := range files {
+		if r.left[f]--; r.left[f] == 0 {
+			done = append(done, f)
+		}
+	}
+	return done
+}
+
 // first counts a file that was not loaded before.
-func (r *restore) first(f leveledFile) bool {
+func (r *restore) first(f *leveledFile) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.taken[f.Path] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/varvekv/varve/export"
@@ -25,13 +26,14 @@ type Manifest struct {
 
 	Engine  string    `json:"engine"`
 	Lineage string    `json:"lineage"`
-	Start   Timestamp `json:"start"` // exclusive; zero for a full
-	End     Timestamp `json:"end"`   // the moment that the layer captures
+	Adopts  string    `json:"adopts,omitempty"` // lineage of the parent, where that is another
+	Start   Timestamp `json:"start"`            // exclusive; zero for a full
+	End     Timestamp `json:"end"`              // the moment that the layer captures
 	Oldest  Timestamp `json:"oldest"`
 
 	Complete   bool   `json:"complete"` // the whole store was the target
 	Spans      []Span `json:"spans"`
-	Introduced []Span `json:"introduced,omitempty"` // spans that cut everything older
+	Introduced []Span `json:"introduced,omitempty"` // spans in which nothing older counts
 	Excluded   []Span `json:"excluded,omitempty"`   // deliberate holes
 
 	Order     string `json:"order"`     // name of the order of keys
@@ -61,7 +63,8 @@ type FileList struct {
 	IndexHash string `json:"index_hash"`
 	Plain     int64  `json:"plain,string"`
 	Files     int64  `json:"files,string"`
-	Rows      int64  `json:"rows,string"` // of digests
+	Rows      int64  `json:"rows,string"`             // of digests
+	Stored    int64  `json:"stored,string,omitempty"` // bytes of all files that it names
 }
 
 // Digest is the order-independent digest of the state at a layer's end.
@@ -81,6 +84,8 @@ const (
 	DigestScan DigestSource = "scan"
 	// DigestAudit was compared with a second, separate scan of the snapshot.
 	DigestAudit DigestSource = "audit"
+	// DigestUpdate is the parent's, updated by what changed.
+	DigestUpdate DigestSource = "update"
 )
 
 // maxManifest bounds what is read of a manifest, which holds no list of files.
@@ -106,18 +111,47 @@ func (m *Manifest) validate() error {
 	if len(m.Spans) == 0 {
 		errs = append(errs, errors.New("no spans"))
 	}
-	for _, s := range m.Spans {
-		// The store's order may be unknown here, but no order puts anything into a
-		// span that ends where it starts.
-		if len(s.End) > 0 && string(s.Start) == string(s.End) {
-			errs = append(errs, fmt.Errorf("span %s is empty", s))
-		}
-	}
+	errs = append(errs, checkNotEmpty("span", m.Spans), checkNotEmpty("introduced span", m.Introduced), m.checkRelations())
 	if c := m.Counts; c.Sets < 0 || c.Deletes < 0 || c.RangeDeletes < 0 || c.RangeKeys < 0 || c.LogicalBytes < 0 {
 		errs = append(errs, errors.New("counts are negative"))
 	}
-	if d := m.Digest; d != nil && d.Source != DigestScan && d.Source != DigestAudit {
+	if d := m.Digest; d != nil && d.Source != DigestScan && d.Source != DigestAudit && d.Source != DigestUpdate {
 		errs = append(errs, fmt.Errorf("digest source %q is not known", d.Source))
+	}
+	return errors.Join(errs...)
+}
+
+// checkNotEmpty says which spans hold nothing. The store's order may be unknown
+// here, but no order puts anything into a span that ends where it starts.
+func checkNotEmpty(what string, spans []Span) error {
+	var errs []error
+	for _, s := range spans {
+		if len(s.End) > 0 && string(s.Start) == string(s.End) {
+			errs = append(errs, fmt.Errorf("%s %s is empty", what, s))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkRelations says why the layer cannot stand to others as it claims to.
+func (m *Manifest) checkRelations() error {
+	var errs []error
+	if m.info().Full() {
+		if len(m.Introduced) > 0 {
+			errs = append(errs, errors.New("a full introduces spans"))
+		}
+		if m.Adopts != "" {
+			errs = append(errs, errors.New("a full adopts a lineage"))
+		}
+	}
+	if m.StandsFor != "" {
+		errs = append(errs, checkID(m.StandsFor))
+		if m.StandsFor == m.Layer || m.StandsFor == m.Parent {
+			errs = append(errs, fmt.Errorf("layer %s stands for %s", m.Layer, m.StandsFor))
+		}
+	}
+	for _, id := range slices.Concat(m.Covers, m.Refers) {
+		errs = append(errs, checkID(id))
 	}
 	return errors.Join(errs...)
 }
@@ -126,6 +160,8 @@ func (l FileList) validate() error {
 	switch {
 	case l.Files < 0 || l.Files > maxFiles || l.Rows < 0 || l.Rows > maxRows:
 		return fmt.Errorf("file list of %d files and %d rows", l.Files, l.Rows)
+	case l.Stored < 0:
+		return fmt.Errorf("file list of files of %d bytes", l.Stored)
 	}
 	f := l.file("")
 	return f.Validate()

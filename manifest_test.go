@@ -92,7 +92,16 @@ var goldenFaults = map[string]fault{
 	"no-order":              corrupt("no order of keys"),
 	"counts-negative":       corrupt("counts are negative"),
 	"bytes-negative":        corrupt("counts are negative"),
-	"digest-source":         corrupt(`digest source "update" is not known`),
+	"digest-source":         corrupt(`digest source "guess" is not known`),
+	"introduced-empty":      corrupt(`introduced span ["k", "k") is empty`),
+	"introduced-by-a-full":  corrupt("a full introduces spans"),
+	"adopted-by-a-full":     corrupt("a full adopts a lineage"),
+	"stands-for":            corrupt(`ID "../x": want 32 hex digits`),
+	"stands-for-itself":     corrupt("layer aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa stands for aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+	"stands-for-its-parent": corrupt("layer aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa stands for dddddddddddddddddddddddddddddddd"),
+	"covers":                corrupt(`ID "an old one": want 32 hex digits`),
+	"refers":                corrupt(`ID "index": want 32 hex digits`),
+	"list-stored-negative":  corrupt("file list of files of -1 bytes"),
 	"digest-sum":            corrupt("xxh3sum: and 32 hex digits"),
 	"digest-kind":           corrupt("xxh3sum: and 32 hex digits"),
 	"list-size-zero":        corrupt("sizes 0 stored, 41 index, 2345 plain are impossible"),
@@ -258,14 +267,14 @@ func FuzzManifestBody(f *testing.F) {
 func FuzzDecodeRecord(f *testing.F) {
 	for kind, body := range map[recordKind]any{
 		kindCollection: collectionRecord{Collection: testID(1)}, kindClaim: claimRecord{Layer: testID(1), Job: testID(2)},
-		kindIndex: indexRecord{Layer: testID(1)}, kindVoid: struct{}{}, kindLayer: []int{1},
+		kindIndex: indexRecord{Layer: testID(1)}, kindRef: refRecord{Layer: testID(1), Holder: testID(2)}, kindRetired: retiredRecord{Layer: testID(1)}, kindVoid: struct{}{}, kindLayer: []int{1},
 	} {
 		b, err := encodeRecord(kind, body)
 		require.NoError(f, err)
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, kind := range []recordKind{kindCollection, kindClaim, kindIndex, kindLayer, kindVoid} {
+		for _, kind := range []recordKind{kindCollection, kindClaim, kindIndex, kindLayer, kindVoid, kindRef, kindRetired} {
 			var body json.RawMessage
 			if decodeRecord("o", b, kind, &body) != nil {
 				continue

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/varvekv/varve/export"
 )
 
 // This file spells every object name of a collection:
@@ -20,12 +22,17 @@ import (
 //	<path>/files.sst
 //	<path>/BACKUP_MANIFEST
 //	index/<inverted end>-<start>-<layer>-<parent>-<chain>/<path>
+//	refs/<layer>/<holder>
+//	retired/<layer>
 //
-// where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given.
+// where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given; an
+// incremental's is appended to that of its full.
 
 const (
 	collectionObject = "varve.json"
 	indexPrefix      = "index/"
+	refsPrefix       = "refs/"
+	retiredPrefix    = "retired/"
 
 	claimName    = "progress/0"
 	dataFolder   = "data/"
@@ -67,6 +74,37 @@ func formatPath(end Timestamp) string { return end.Time().Format(pathLayout) }
 // parsePath reads the time that formatPath wrote.
 func parsePath(p string) (time.Time, error) { return time.Parse(pathLayout, p) }
 
+const (
+	endLayout         = "20060102/150405.00"
+	startLayout       = "20060102-150405.00"
+	incrementalSuffix = "/" + endLayout + "-" + startLayout
+)
+
+// formatIncremental is where an incremental goes: below its full, by its end and
+// then its start.
+func formatIncremental(fullPath string, start, end Timestamp) string {
+	return fullPath + "/" + end.Time().Format(endLayout) + "-" + start.Time().Format(startLayout)
+}
+
+// parseIncremental reads what formatIncremental wrote.
+func parseIncremental(p string) (fullPath string, start, end time.Time, err error) {
+	bad := fmt.Errorf("path %q: not that of an incremental", p)
+	if len(p) <= len(incrementalSuffix) {
+		return "", start, end, bad
+	}
+	fullPath, times := p[:len(p)-len(incrementalSuffix)], p[len(p)-len(incrementalSuffix):]
+	var startErr, endErr error
+	end, endErr = time.Parse("/"+endLayout+"-", times[:len(endLayout)+2])
+	start, startErr = time.Parse(startLayout, times[len(endLayout)+2:])
+	if endErr != nil || startErr != nil || checkPath(fullPath) != nil {
+		return "", time.Time{}, time.Time{}, bad
+	}
+	if formatIncremental(fullPath, export.At(start), export.At(end)) != p {
+		return "", time.Time{}, time.Time{}, bad
+	}
+	return fullPath, start, end, nil
+}
+
 // rivalDigits of a layer's ID tell its path from that of another.
 const rivalDigits = 6
 
@@ -82,10 +120,12 @@ var reservedSegments = map[string]bool{
 }
 
 // maxPath keeps index names, which contain the path, below the 1,024 bytes that
-// every bucket allows; maxName leaves room in it for a rival path.
+// every bucket allows. maxName leaves room in it for a rival of a full, and for a
+// rival of an incremental below that.
 const (
-	maxPath = 512
-	maxName = maxPath - 1 - rivalDigits
+	maxPath     = 512
+	rivalSuffix = 1 + rivalDigits
+	maxName     = maxPath - rivalSuffix - len(incrementalSuffix) - rivalSuffix
 )
 
 // checkPath says why p cannot be the path of a layer. It is what keeps names that
@@ -141,6 +181,32 @@ func parseData(object string) (layerPath, layer string, task, file int, err erro
 		return "", "", 0, 0, fmt.Errorf("object %q: not the name of a table in a collection", object)
 	}
 	return layerPath, m[1], task, file, nil
+}
+
+// formatRef is the name of the object by which a holder, a layer or a run by its ID,
+// says that it needs a layer.
+func formatRef(layer, holder string) string { return refsPrefix + layer + "/" + holder }
+
+// parseRef reads what formatRef wrote.
+func parseRef(object string) (layer, holder string, err error) {
+	rest, ok := strings.CutPrefix(object, refsPrefix)
+	layer, holder, cut := strings.Cut(rest, "/")
+	if !ok || !cut || checkID(layer) != nil || checkID(holder) != nil {
+		return "", "", fmt.Errorf("object %q: not the name of a reference", object)
+	}
+	return layer, holder, nil
+}
+
+// formatRetired is the name of the object that says that a layer is on its way out.
+func formatRetired(layer string) string { return retiredPrefix + layer }
+
+// parseRetired reads what formatRetired wrote.
+func parseRetired(object string) (layer string, err error) {
+	layer, ok := strings.CutPrefix(object, retiredPrefix)
+	if !ok || checkID(layer) != nil {
+		return "", fmt.Errorf("object %q: not the name of a retired layer", object)
+	}
+	return layer, nil
 }
 
 // noParent stands for the parent of a full in the name of an index object.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/varvekv/varve/export"
 )
 
 // Names of layers in tests, as long as real ones.
@@ -139,6 +141,48 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+func TestIncrementalPaths(t *testing.T) {
+	t.Parallel()
+	full := "2026/11/22-063159.37"
+	start := Timestamp{WallNanos: time.Date(2026, 11, 22, 6, 31, 59, 379_999_999, time.UTC).UnixNano(), Logical: 4}
+	end := Timestamp{WallNanos: time.Date(2026, 11, 23, 7, 30, 0, 5_000_000, time.UTC).UnixNano()}
+	p := formatIncremental(full, start, end)
+	require.Equal(t, "2026/11/22-063159.37/20261123/073000.00-20261122-063159.37", p)
+	require.NoError(t, checkPath(p))
+	require.Len(t, p, len(full)+len(incrementalSuffix))
+	gotFull, gotStart, gotEnd, err := parseIncremental(p)
+	require.NoError(t, err)
+	require.Equal(t, full, gotFull)
+	require.Equal(t, time.Date(2026, 11, 22, 6, 31, 59, 370_000_000, time.UTC), gotStart)
+	require.Equal(t, time.Date(2026, 11, 23, 7, 30, 0, 0, time.UTC), gotEnd)
+	for _, a := range someTimestamps() {
+		for _, b := range someTimestamps() {
+			p := formatIncremental("weekly", a, b)
+			require.NoError(t, checkPath(p), p)
+			require.Len(t, p, len("weekly")+len(incrementalSuffix))
+		}
+	}
+	for _, bad := range []string{
+		"", full, incrementalSuffix, p[1:] + "0", "x" + p[len(full)+1:], rivalPath(p, testID(1)), "../x" + p[len(full):],
+		full + "/20261322/073000.00-20261122-063159.37", full + "/20261123/073000.00-20261122-253159.37",
+	} {
+		_, _, _, err := parseIncremental(bad)
+		require.ErrorContains(t, err, "not that of an incremental", bad)
+	}
+}
+
+func TestRefNames(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "refs/"+testID(1)+"/"+testID(2), formatRef(testID(1), testID(2)))
+	layer, holder, err := parseRef(formatRef(testID(1), testID(2)))
+	require.NoError(t, err)
+	require.Equal(t, []string{testID(1), testID(2)}, []string{layer, holder})
+	require.Equal(t, "retired/"+testID(3), formatRetired(testID(3)))
+	layer, err = parseRetired(formatRetired(testID(3)))
+	require.NoError(t, err)
+	require.Equal(t, testID(3), layer)
+}
+
 func TestRivalPaths(t *testing.T) {
 	t.Parallel()
 	a, b := rivalPath("2026/11/22-063159.37", "abcdef"+strings.Repeat("0", 26)), rivalPath("nightly", testID(1))
@@ -158,7 +202,10 @@ func TestEveryNameHasARival(t *testing.T) {
 			require.ErrorContains(t, err, "option Name: ")
 			continue
 		}
-		require.NoError(t, checkPath(rivalPath(o.Name, testID(1))), "a name of %d bytes", n)
+		rival := rivalPath(o.Name, testID(1))
+		require.NoError(t, checkPath(rival), "a name of %d bytes", n)
+		incremental := formatIncremental(rival, wall(1), wall(2))
+		require.NoError(t, checkPath(rivalPath(incremental, testID(2))), "a name of %d bytes", n)
 	}
 }
 
@@ -276,6 +323,44 @@ func FuzzParseIndex(f *testing.F) {
 		require.Equal(t, object, formatIndex(l))
 		contained(t, object)
 		contained(t, l.Path)
+	})
+}
+
+func FuzzParseIncremental(f *testing.F) {
+	for _, end := range someTimestamps() {
+		f.Add(formatIncremental("2026/01/02-030405.06", Timestamp{}, end))
+	}
+	f.Add("a/20260230/000000.00-20260101-000000.00")
+	f.Add("a/00000101/000000.00-99991231-000000.00")
+	f.Fuzz(func(t *testing.T, p string) {
+		full, start, end, err := parseIncremental(p)
+		if err != nil {
+			require.ErrorContains(t, err, fmt.Sprintf("path %q", p))
+			return
+		}
+		require.NoError(t, checkPath(full))
+		require.Equal(t, p, formatIncremental(full, export.At(start), export.At(end)))
+		contained(t, p)
+	})
+}
+
+func FuzzParseRef(f *testing.F) {
+	f.Add(formatRef(testID(1), testID(2)))
+	f.Add("refs/" + testID(1))
+	f.Add(formatRetired(testID(1)))
+	f.Add("retired/" + strings.ToUpper(testID(0xa)))
+	f.Fuzz(func(t *testing.T, object string) {
+		if layer, holder, err := parseRef(object); err == nil {
+			require.NoError(t, checkID(layer))
+			require.NoError(t, checkID(holder))
+			require.Equal(t, object, formatRef(layer, holder))
+			contained(t, object)
+		}
+		if layer, err := parseRetired(object); err == nil {
+			require.NoError(t, checkID(layer))
+			require.Equal(t, object, formatRetired(layer))
+			contained(t, object)
+		}
 	})
 }
 

@@ -3,10 +3,8 @@ package varve
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/varvekv/varve/export"
-	"github.com/varvekv/varve/sink"
 )
 
 // task is a piece of work that one worker does alone.
@@ -83,50 +81,6 @@ func joinTasks(pieces []task, order *export.Order, limit int64) []task {
 			}
 		}
 		out = append(out, p)
-	}
-	return out
-}
-
-// piece is a part of the keyspace, and the files that must be read together to
-// know what is in it: no file of another piece overlaps it.
-type piece struct {
-	span  Span
-	files []leveledFile
-	bytes int64 // stored
-}
-
-// leveledFile is a file with its place in the chain: the higher level wins.
-type leveledFile struct {
-	sink.File
-	level int
-	layer *Manifest // that lists it
-	form  sink.Form // known once the order is
-}
-
-// planPieces cuts target into the smallest pieces that can be read independently.
-// Where files of several levels overlap they share a piece; parts of target that
-// no file speaks for belong to none.
-func planPieces(files []leveledFile, order *export.Order, target Span) []piece {
-	var in []leveledFile
-	for _, f := range files {
-		if f.Span.Overlaps(order, target) {
-			in = append(in, f)
-		}
-	}
-	cmp := order.WithDefaults().Compare
-	slices.SortStableFunc(in, func(a, b leveledFile) int { return cmp(a.Span.Start, b.Span.Start) })
-	var out []piece
-	for _, f := range in {
-		part, _ := f.Span.Intersect(order, target)
-		if n := len(out); n > 0 && out[n-1].span.Overlaps(order, part) {
-			last := &out[n-1]
-			if order.CompareEnds(part.End, last.span.End) > 0 {
-				last.span.End = part.End
-			}
-			last.files, last.bytes = append(last.files, f), last.bytes+f.Size
-			continue
-		}
-		out = append(out, piece{span: part, files: []leveledFile{f}, bytes: f.Size})
 	}
 	return out
 }

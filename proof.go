@@ -14,18 +14,18 @@ type proof struct {
 	check   *rowCheck // nil: the layer has no digests
 
 	mu   sync.Mutex
-	read []Span // pieces that were read entirely
+	read []Span // parts of the keyspace that were read entirely; apart
 }
 
-func newProof(c *content, m *Manifest) *proof {
+func newProof(c *content) *proof {
 	p := &proof{content: c}
-	if m.Digest != nil {
+	if c.layers[len(c.layers)-1].Digest != nil {
 		p.check = newRowCheck(c.order, c.rows)
 	}
 	return p
 }
 
-// proofPart digests one piece.
+// proofPart digests one part of the keyspace.
 type proofPart struct {
 	proof *proof
 	rows  *rowPart // nil: nothing to compare with
@@ -45,49 +45,48 @@ func (p *proofPart) add(e *export.Entry) error {
 	return p.rows.add(e)
 }
 
-// done records that all of the piece has passed.
-func (p *proofPart) done(read piece) {
+// addAll digests the state of all of span.
+func (p *proofPart) addAll(state export.Cursor, span Span) error {
+	for state.Next() {
+		if err := p.add(state.Entry()); err != nil {
+			return err
+		}
+	}
+	if err := state.Err(); err != nil {
+		return err
+	}
+	p.done(span)
+	return nil
+}
+
+// done records that all there is in span has passed.
+func (p *proofPart) done(span Span) {
 	if p.rows == nil {
 		return
 	}
 	p.rows.done()
 	p.proof.mu.Lock()
 	defer p.proof.mu.Unlock()
-	p.proof.read = append(p.proof.read, read.span)
+	p.proof.read = append(p.proof.read, span)
 }
 
 // partial reports, for each row, whether a file that it may have entries in was
 // not read, or not entirely.
 func (p *proof) partial() []bool {
 	order := p.content.order
-	cmp := order.WithDefaults().Compare
-	slices.SortFunc(p.read, func(a, b Span) int { return cmp(a.Start, b.Start) })
-	all := planPieces(p.content.files, order, Span{})
+	slices.SortFunc(p.read, func(a, b Span) int { return order.WithDefaults().Compare(a.Start, b.Start) })
+	var held []Span
+	for _, whole := range planPieces(order, p.content.views) {
+		held = append(held, whole.span)
+	}
+	unread := subtractSpans(order, held, p.read)
 	out := make([]bool, len(p.check.want))
 	for i := range out {
 		row := p.check.span(i)
-		for len(all) > 0 && len(all[0].span.End) > 0 && cmp(all[0].span.End, row.Start) <= 0 {
-			all = all[1:]
-		}
-		for _, whole := range all {
-			if !whole.span.Overlaps(order, row) {
-				break
-			}
-			part, _ := whole.span.Intersect(order, row)
-			out[i] = out[i] || !coveredBy(order, p.readAround(part), part)
-		}
+		unread = spansFrom(order, unread, row.Start)
+		out[i] = len(unread) > 0 && unread[0].Overlaps(order, row)
 	}
 	return out
-}
-
-// readAround are the spans read from the one on that holds the start of s.
-func (p *proof) readAround(s Span) []Span {
-	order := p.content.order.WithDefaults()
-	i, found := slices.BinarySearchFunc(p.read, s.Start, func(r Span, key []byte) int { return order.Compare(r.Start, key) })
-	if !found && i > 0 {
-		i--
-	}
-	return p.read[i:]
 }
 
 // compare names the first row that was read entirely and differs.

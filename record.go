@@ -31,6 +31,8 @@ const (
 	kindIndex      recordKind = "varve.index"
 	kindLayer      recordKind = "varve.layer"
 	kindVoid       recordKind = "varve.void" // where a manifest would be, of a layer declared dead
+	kindRef        recordKind = "varve.ref"
+	kindRetired    recordKind = "varve.retired"
 )
 
 // UnmarshalJSON insists on the members by their exact names, where encoding/json

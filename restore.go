@@ -151,7 +151,7 @@ func (r *restore) resolve(ctx context.Context) (err error) {
 	if r.content, err = r.bucket.content(ctx, r.chain); err != nil {
 		return err
 	}
-	return r.content.fit(r.info.Order, r.chain.tip().Manifest)
+	return r.content.fit(r.info.Order)
 }
 
 // fits compares the layer with the destination and the targets.
@@ -177,24 +177,6 @@ func (r *restore) fits(wanted []Span) error {
 	}
 	r.spans = wanted
 	return nil
-}
-
-// coveredBy reports whether spans, which ascend, cover all of w together.
-func coveredBy(order *export.Order, spans []Span, w Span) bool {
-	cmp := order.WithDefaults().Compare
-	for _, s := range spans {
-		if cmp(s.Start, w.Start) > 0 {
-			return false
-		}
-		if !s.Contains(order, w.Start) {
-			continue
-		}
-		if order.CompareEnds(w.End, s.End) <= 0 {
-			return true
-		}
-		w.Start = s.End
-	}
-	return false
 }
 
 // begin opens the destination, which refuses if it holds data.

@@ -215,7 +215,7 @@ func (v *verification) fit(ctx context.Context) error {
 	if v.opts.Level >= VerifyDigest && m.Digest == nil {
 		return &OptionError{Field: "Level", Reason: fmt.Sprintf("%s needs a digest, and the backup was taken without", v.opts.Level)}
 	}
-	return v.content.fit(order, m)
+	return v.content.fit(order)
 }
 
 // problem notes what is wrong with a file, once. What is no statement about the
@@ -241,10 +241,11 @@ func (v *verification) isDamaged(path string) bool {
 }
 
 // eachFile runs a check over the files that are not known to be damaged.
-func (v *verification) eachFile(ctx context.Context, check func(context.Context, leveledFile) error) error {
+func (v *verification) eachFile(ctx context.Context, check func(context.Context, *leveledFile) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(v.opts.Concurrency)
-	for _, f := range v.content.files {
+	for i := range v.content.files {
+		f := &v.content.files[i]
 		g.Go(func() error {
 			if gctx.Err() != nil {
 				return gctx.Err()

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/merge"
 	"github.com/varvekv/varve/sink"
 )
 
 // sizes asks for every file whether it is there, and how long it is.
 func (v *verification) sizes(ctx context.Context) error {
-	return v.eachFile(ctx, func(ctx context.Context, f leveledFile) error {
+	return v.eachFile(ctx, func(ctx context.Context, f *leveledFile) error {
 		check := v.bucket.checkSize
 		if v.opts.Level == VerifyExists {
 			check = v.bucket.checkExists
@@ -26,7 +30,7 @@ func (v *verification) sizes(ctx context.Context) error {
 
 // hashes reads every stored byte.
 func (v *verification) hashes(ctx context.Context) error {
-	return v.eachFile(ctx, func(ctx context.Context, f leveledFile) error {
+	return v.eachFile(ctx, func(ctx context.Context, f *leveledFile) error {
 		if err := sink.CheckHash(ctx, v.bucket.Bucket, f.File); err != nil {
 			return err
 		}
@@ -37,7 +41,7 @@ func (v *verification) hashes(ctx context.Context) error {
 	})
 }
 
-func (v *verification) passed(f leveledFile, entries int64) {
+func (v *verification) passed(f *leveledFile, entries int64) {
 	v.mu.Lock()
 	v.report.StoredBytes += f.Size
 	v.report.Entries += entries
@@ -47,37 +51,34 @@ func (v *verification) passed(f leveledFile, entries int64) {
 }
 
 // entries reads every entry of every table and, at the level of digests, compares
-// the state that they make up. A piece with one file is digested as it is read.
+// the state that they make up. A file that all alone says what is in its span is
+// digested as it is read.
 func (v *verification) entries(ctx context.Context) error {
-	m := v.chain.tip().Manifest
-	proof := newProof(v.content, m)
-	alone := map[string]piece{}
+	proof := newProof(v.content)
+	alone := map[*leveledFile]bool{}
 	var shared []piece
-	for _, p := range v.content.pieces([]Span{{}}) {
-		if len(p.files) == 1 {
-			alone[p.files[0].Path] = p
+	for _, p := range planPieces(v.content.order, v.content.views) {
+		if len(p.views) == 1 && p.views[0].whole(v.content.order) {
+			alone[p.views[0].leveledFile] = true
 		} else {
-			shared = append(shared, p)
+			shared = append(shared, p.split(v.content.order, partBytes)...)
 		}
 	}
-	err := v.eachFile(ctx, func(ctx context.Context, f leveledFile) error {
-		p, ok := alone[f.Path]
+	err := v.eachFile(ctx, func(ctx context.Context, f *leveledFile) error {
 		part := &proofPart{proof: proof}
-		if ok && v.opts.Level >= VerifyDigest {
+		if alone[f] && v.opts.Level >= VerifyDigest {
 			part = proof.part()
 		}
-		return v.table(ctx, f, p, part)
+		return v.table(ctx, f, part)
 	})
 	if err != nil || v.opts.Level < VerifyDigest {
 		return err
 	}
-	for _, p := range shared {
-		if err := v.problem(p.span.String(), v.piece(ctx, p, proof.part())); err != nil {
-			return err
-		}
+	if err := v.pieces(ctx, shared, proof); err != nil {
+		return err
 	}
 	for _, row := range proof.bad() {
-		object := fmt.Sprintf("layer %s", m.Layer)
+		object := fmt.Sprintf("layer %s", v.chain.tip().ID)
 		if err := v.problem(fmt.Sprintf("row %d", row), proof.check.mismatch(object, row)); err != nil {
 			return err
 		}
@@ -85,8 +86,25 @@ func (v *verification) entries(ctx context.Context) error {
 	return nil
 }
 
+// pieces digests the state that several files make up, or a part of one.
+func (v *verification) pieces(ctx context.Context, pieces []piece, proof *proof) (err error) {
+	shelf := newShelf(v.bucket.Bucket, pieces)
+	defer func() { err = errors.Join(err, shelf.close()) }()
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(v.opts.Concurrency)
+	for _, p := range pieces {
+		g.Go(func() error {
+			if gctx.Err() != nil {
+				return gctx.Err()
+			}
+			return v.problem(p.span.String(), v.piece(gctx, shelf, p, proof.part()))
+		})
+	}
+	return g.Wait()
+}
+
 // table reads one table and compares it with its entry in the file list.
-func (v *verification) table(ctx context.Context, f leveledFile, p piece, part *proofPart) (err error) {
+func (v *verification) table(ctx context.Context, f *leveledFile, part *proofPart) (err error) {
 	r, err := sink.Open(ctx, v.bucket.Bucket, f.form, f.File)
 	if err != nil {
 		return err
@@ -112,42 +130,35 @@ func (v *verification) table(ctx context.Context, f leveledFile, p piece, part *
 	if err := cursor.Err(); err != nil {
 		return err
 	}
-	part.done(p)
+	part.done(f.Span)
 	v.passed(f, check.entries)
 	return check.finish()
 }
 
-// piece digests the state of a piece that several files make up.
-func (v *verification) piece(ctx context.Context, p piece, part *proofPart) (err error) {
-	for _, f := range p.files {
-		if v.isDamaged(f.Path) {
-			return nil
-		}
+// piece digests the state of one piece, unless one of its files is known to be
+// damaged.
+func (v *verification) piece(ctx context.Context, shelf *shelf, p piece, part *proofPart) (err error) {
+	if slices.ContainsFunc(p.views, func(w view) bool { return v.isDamaged(w.Path) }) {
+		return nil
 	}
-	src, err := openSource(ctx, v.bucket.Bucket, p, v.content.order, p.span)
+	src, err := openSource(ctx, shelf, p, v.content.order, merge.State)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	for src.Next() {
-		if err := part.add(src.Entry()); err != nil {
-			return err
-		}
-	}
-	part.done(p)
-	return src.Err()
+	return part.addAll(src, p.span)
 }
 
 // tableCheck compares what is in a table with what its file entry says.
 type tableCheck struct {
-	file    leveledFile
+	file    *leveledFile
 	order   *export.Order
 	counts  sink.Counts
 	entries int64
 	last    []byte
 }
 
-func newTableCheck(f leveledFile) *tableCheck {
+func newTableCheck(f *leveledFile) *tableCheck {
 	return &tableCheck{file: f, order: f.form.Order.WithDefaults()}
 }
 
