@@ -12,13 +12,32 @@ import (
 // BackupOptions say how a backup is taken. A nil pointer and the zero value are
 // the defaults.
 type BackupOptions struct {
-	// Name is the path of the layer in the collection, of letters, digits, '.', '_',
-	// '-' and '/'. "": 2006/01/02-150405.00 of its end, UTC.
+	// Into is what the backup extends, and so makes an incremental: Latest; or the path
+	// or ID of a full, whose chain is continued where it ends; or those of an
+	// incremental, which is itself extended. "": nothing, for a full.
+	Into string
+	// Name is the path of a full in the collection, of letters, digits, '.', '_', '-'
+	// and '/'. "": 2006/01/02-150405.00 of its end, UTC.
 	Name string
+	// FullEvery, with Into Latest, takes a full where there is none, or where the one
+	// that would be extended began this long ago or longer. 0: never.
+	FullEvery time.Duration
 	// AsOf is the moment to back up, on a store that keeps revisions. Zero: now.
 	AsOf Timestamp
 	// Lag backs up the moment this long ago; not together with AsOf.
 	Lag time.Duration
+	// Adopt lets a store of another lineage extend the chain: one that was restored
+	// or made from a copy, and holds much of the same. It is compared with the chain.
+	// A store that keeps revisions cannot be adopted.
+	Adopt bool
+	// NoBase keeps nothing in the store for the next incremental, which then compares
+	// the store with the chain: it reads the store twice, and of the bucket what
+	// changed.
+	NoBase bool
+	// BaseLimit is how many bytes of disk a snapshot that is kept for the next
+	// incremental of its targets may pin: what pins more when a run ends is released. It
+	// concerns all that the collection keeps in the store. 0: unlimited.
+	BaseLimit int64
 	// Labels are kept in the manifest.
 	Labels map[string]string
 	// Concurrency is how many tasks export at once. 0: GOMAXPROCS.
@@ -30,12 +49,15 @@ type BackupOptions struct {
 	BytesPerSecond int64
 	// Compression of what is stored. The zero value is zstd at its fastest level.
 	Compression Compression
-	// NoDigest takes no digest of the state, which saves up to a tenth of the time.
-	// Without one, Verify ends at blocks and order, and Prove is refused.
+	// NoDigest takes no digest of the state, which saves up to a tenth of the time of a
+	// full, and of an incremental a search for each key that changed. Without one,
+	// Verify ends at blocks and order, Prove is refused, a comparison with the chain
+	// reads all of it, and the next layer that takes a digest reads the whole store.
 	NoDigest bool
 	// Audit scans the snapshot a second time before the layer is committed, each
 	// target span in one piece, and compares digests: it proves that the export,
-	// which runs in parallel pieces, has lost and invented nothing.
+	// which runs in parallel pieces, or the difference to the layer before has lost
+	// and invented nothing.
 	Audit bool
 	// Events are told of progress.
 	Events *Events
@@ -43,8 +65,8 @@ type BackupOptions struct {
 	Collection *CollectionOptions
 }
 
-// Backup takes a full backup of the targets into the collection at a URL, which is
-// made if need be, and returns once it is durable. See [Collection.Backup].
+// Backup takes a backup of the targets into the collection at a URL, which is made
+// if need be, and returns once it is durable. See [Collection.Backup].
 func Backup(ctx context.Context, targets Targets, collectionURL string, opts *BackupOptions) (_ *Layer, err error) {
 	o := valueOf(opts)
 	c, err := OpenCollection(ctx, collectionURL, o.Collection)
@@ -56,11 +78,17 @@ func Backup(ctx context.Context, targets Targets, collectionURL string, opts *Ba
 	return c.Backup(ctx, targets, &o)
 }
 
-// Backup takes a full backup of the targets: all of their keys as of one moment,
-// while the store is being written to. It returns once the layer is durable. If it
-// fails or ctx is cancelled there is no layer, unless storage took the manifest and
-// could then not be asked about it: that layer is whole. Calling again is safe; what
-// was already stored is named by nothing.
+// Backup takes a backup of the targets as of one moment, while the store is being
+// written to: all of their keys, or with BackupOptions.Into those that changed after
+// the layer that it extends. It returns once the layer is durable. If it fails or ctx
+// is cancelled there is no layer, unless storage took the manifest and could then not
+// be asked about it: that layer is whole. Calling again is safe; what was already
+// stored is named by nothing.
+//
+// The snapshot of the newest layer is kept in the store, if it can keep any, so that
+// the next incremental costs what changed; that of the layer before is released.
+// Targets that the extended layer did not have are introduced: they are backed up
+// from the beginning. Those that it had and that are not named any more just end.
 func (c *Collection) Backup(ctx context.Context, targets Targets, opts *BackupOptions) (*Layer, error) {
 	r, err := c.newRun(targets, valueOf(opts))
 	if err != nil {
@@ -80,6 +108,9 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	if err := r.resolve(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.extend(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.found(ctx); err != nil {
 		return nil, err
 	}
@@ -87,16 +118,19 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = r.released(err, r.release(ctx, snapshot)) }()
+	defer func() { err = r.settle(ctx, snapshot, layer, err) }()
 	if err := r.claim(ctx); err != nil {
 		return nil, err
 	}
-	tasks, err := planExport(ctx, snapshot, r.info.Order, r.spans, r.opts.Concurrency, r.opts.TargetFileBytes)
+	tasks, err := r.plan(ctx, snapshot)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	written, err := r.export(ctx, snapshot, tasks)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.digest(ctx, snapshot, written); err != nil {
 		return nil, err
 	}
 	if err := r.audit(ctx, snapshot, written); err != nil {
@@ -117,7 +151,11 @@ func (r *run) resolve(ctx context.Context) (err error) {
 	if r.spans, err = r.targets.resolve(r.info.Order); err != nil {
 		return err
 	}
-	return r.checkMoment()
+	if err := r.checkMoment(); err != nil {
+		return err
+	}
+	r.bucket, err = r.c.gate(ctx, r.c.bucket.With(r.meter))
+	return err
 }
 
 // checkMoment says why the moment asked for cannot be seen.
@@ -141,7 +179,13 @@ func (r *run) checkMoment() error {
 
 // found makes sure that the collection exists, which is also the first proof that
 // it can be written to.
-func (r *run) found(ctx context.Context) (err error) {
-	r.bucket, err = r.c.found(ctx, r.c.bucket.With(r.meter))
+func (r *run) found(ctx context.Context) error {
+	if r.parent != nil {
+		return nil
+	}
+	bucket, err := r.c.found(ctx, r.bucket)
+	if err == nil {
+		r.bucket = bucket
+	}
 	return err
 }

@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/varvekv/varve/export"
 )
+
+// A named snapshot has the ID of the layer that it becomes. While the run goes on it
+// is what is exported; once the layer is committed, it is the base with which the next
+// incremental compares, as long as that one extends this very layer. A collection
+// keeps one base at most of the same targets: that of their newest layer.
 
 // orphanGrace is how long the snapshot of a run that never ended is kept for
 // whoever may resume it.
@@ -19,11 +25,21 @@ func (r *run) note() string { return notePrefix(r.bucket.id) + r.c.name }
 
 func notePrefix(collection string) string { return "varve collection " + collection + " at " }
 
+// keeper is the store's ability to keep snapshots, nil if it has none.
+func (r *run) keeper() export.SnapshotKeeper {
+	k, _ := r.targets.store.(export.SnapshotKeeper)
+	return k
+}
+
 // snapshot freezes the store and fixes the layer's end. On a store that can keep
 // snapshots it has the layer's ID for a name and outlives this process.
 func (r *run) snapshot(ctx context.Context) (export.Snapshot, error) {
-	opts := export.SnapshotOptions{Spans: r.spans, AsOf: r.asOf}
-	if keeper, ok := r.targets.store.(export.SnapshotKeeper); ok {
+	after, err := r.after(ctx)
+	if err != nil {
+		return nil, err
+	}
+	opts := export.SnapshotOptions{Spans: r.spans, AsOf: r.asOf, After: after, Base: r.layer.ParentID}
+	if keeper := r.keeper(); keeper != nil {
 		if err := r.releaseOrphans(ctx, keeper); err != nil {
 			return nil, err
 		}
@@ -33,17 +49,20 @@ func (r *run) snapshot(ctx context.Context) (export.Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("snapshot: %w", err), r.forget(ctx))
 	}
-	if err := r.sameLineage(ctx); err != nil {
-		return nil, errors.Join(err, r.release(ctx, s))
+	if err := r.checkSnapshot(ctx, s, after); err != nil {
+		return nil, r.settle(ctx, s, nil, err)
 	}
 	r.layer.End = s.Timestamp()
-	r.c.opts.Logger.Info("backup begins", "collection", r.c.name, "layer", r.layer.ID, "as_of", r.layer.End.String())
+	r.c.opts.Logger.Info("backup begins", "collection", r.c.name, "layer", r.layer.ID, "parent", r.layer.ParentID, "as_of", r.layer.End.String())
 	return s, nil
 }
 
-// sameLineage refuses a store that was restored into between the first look at it
+// checkSnapshot refuses a store that was restored into between the first look at it
 // and the snapshot.
-func (r *run) sameLineage(ctx context.Context) error {
+func (r *run) checkSnapshot(ctx context.Context, s export.Snapshot, after Timestamp) error {
+	if s.Timestamp().Compare(after) <= 0 {
+		return fmt.Errorf("store broke its contract: snapshot at %s, which is not after %s", s.Timestamp(), after)
+	}
 	now, err := r.targets.store.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -54,19 +73,28 @@ func (r *run) sameLineage(ctx context.Context) error {
 	return nil
 }
 
-// release closes the snapshot and gives back what it pinned, also when the run was
-// cancelled.
-func (r *run) release(ctx context.Context, s export.Snapshot) error {
-	if err := errors.Join(s.Close(), r.forget(ctx)); err != nil {
-		return fmt.Errorf("release snapshot %s: %w", r.layer.ID, err)
+// settle closes the snapshot. A run that failed gives back what it pinned, also when
+// it was cancelled. A committed layer stays committed: what then goes wrong is worth a
+// warning only, for a later run puts it right.
+func (r *run) settle(ctx context.Context, s export.Snapshot, layer *Layer, err error) error {
+	ctx = context.WithoutCancel(ctx)
+	closeErr := s.Close()
+	if layer == nil {
+		if giveBack := errors.Join(closeErr, r.forget(ctx)); giveBack != nil {
+			err = errors.Join(err, fmt.Errorf("release snapshot %s: %w", r.layer.ID, giveBack))
+		}
+		return err
 	}
-	return nil
+	if err := errors.Join(closeErr, r.keepNewest(ctx)); err != nil {
+		r.c.opts.Logger.Warn("snapshots kept", "collection", r.c.name, "layer", r.layer.ID, "error", err)
+	}
+	return err
 }
 
 // forget releases the run's named snapshot, should there be one.
 func (r *run) forget(ctx context.Context) error {
-	keeper, ok := r.targets.store.(export.SnapshotKeeper)
-	if !ok {
+	keeper := r.keeper()
+	if keeper == nil {
 		return nil
 	}
 	err := keeper.Release(context.WithoutCancel(ctx), r.layer.ID)
@@ -76,28 +104,52 @@ func (r *run) forget(ctx context.Context) error {
 	return err
 }
 
-// released adds what went wrong with the release to the error of a run that
-// failed. A committed layer stays committed: its snapshot is then an orphan, which
-// a later run releases, and that is worth a warning only.
-func (r *run) released(err, releaseErr error) error {
-	if err == nil && releaseErr != nil {
-		r.c.opts.Logger.Warn("snapshot kept", "collection", r.c.name, "layer", r.layer.ID, "error", releaseErr)
-		return nil
+// own are the snapshots that this collection keeps in the store. Other collections'
+// are not ours to judge.
+func (r *run) own(ctx context.Context, keeper export.SnapshotKeeper) ([]export.SnapshotInfo, error) {
+	kept, err := keeper.Snapshots(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
-	return errors.Join(err, releaseErr)
+	return slices.DeleteFunc(kept, func(s export.SnapshotInfo) bool { return !strings.HasPrefix(s.Note, notePrefix(r.bucket.id)) }), nil
+}
+
+// pinned is what the base of the layer that is about to be committed holds by now.
+func (r *run) pinned(ctx context.Context) int64 {
+	keeper := r.keeper()
+	if keeper == nil || r.opts.NoBase {
+		return 0
+	}
+	kept, err := r.own(ctx, keeper)
+	if err != nil {
+		r.c.opts.Logger.Warn("pinned bytes not known", "collection", r.c.name, "layer", r.layer.ID, "error", err)
+		return 0
+	}
+	for _, s := range kept {
+		if s.Name == r.layer.ID {
+			return s.PinnedBytes
+		}
+	}
+	return 0
 }
 
 // releaseOrphans releases this collection's snapshots whose runs ended without
-// saying so, a day after they began. Other collections' are not ours to judge.
+// saying so, a day after they began.
 func (r *run) releaseOrphans(ctx context.Context, keeper export.SnapshotKeeper) error {
-	kept, err := keeper.Snapshots(ctx)
+	kept, err := r.own(ctx, keeper)
 	if err != nil {
-		return fmt.Errorf("list snapshots: %w", err)
+		return err
 	}
 	for _, s := range kept {
-		ours := strings.HasPrefix(s.Note, notePrefix(r.bucket.id))
-		if !ours || s.InUse || r.begun.Sub(s.CreatedAt) < orphanGrace {
+		if s.InUse || r.begun.Sub(s.CreatedAt) < orphanGrace {
 			continue
+		}
+		l, err := r.committedLayer(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		if l != nil {
+			continue // a base
 		}
 		if err := keeper.Release(ctx, s.Name); err != nil {
 			// It is no reason to go without a backup; the next run tries again.
@@ -105,4 +157,102 @@ func (r *run) releaseOrphans(ctx context.Context, keeper export.SnapshotKeeper) 
 		}
 	}
 	return nil
+}
+
+// committedLayer is the layer of an ID as the index had it when the run began, nil
+// if it was not committed then.
+func (r *run) committedLayer(ctx context.Context, id string) (*LayerInfo, error) {
+	x, err := r.bucket.index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, known := x.byID[id]
+	if !known {
+		return nil, nil
+	}
+	ok, err := x.accept(ctx, id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &l, nil
+}
+
+// keepNewest releases, once the layer is committed, what no incremental will be
+// compared with any more: the parent's base, that of an older layer of the same
+// targets, and those that pin too much.
+func (r *run) keepNewest(ctx context.Context) error {
+	keeper := r.keeper()
+	if keeper == nil {
+		return nil
+	}
+	kept, err := r.own(ctx, keeper)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	keepOwn := !r.opts.NoBase
+	for _, s := range kept {
+		if s.Name == r.layer.ID {
+			keepOwn = keepOwn && !r.pinsTooMuch(s)
+			continue
+		}
+		is, err := r.judge(ctx, s)
+		if err == nil && is == superseded {
+			err = keeper.Release(ctx, s.Name)
+		}
+		keepOwn = keepOwn && is != superseding
+		errs = append(errs, err)
+	}
+	if !keepOwn {
+		errs = append(errs, keeper.Release(ctx, r.layer.ID))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *run) pinsTooMuch(s export.SnapshotInfo) bool {
+	return r.opts.BaseLimit > 0 && s.PinnedBytes > r.opts.BaseLimit
+}
+
+// verdict is what a kept snapshot is beside the one of the run's layer.
+type verdict int
+
+const (
+	needed      verdict = iota // by other targets, or a run that has not ended
+	superseded                 // by a younger layer
+	superseding                // the base of a younger layer of the same targets
+)
+
+func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error) {
+	if s.Name == r.layer.ParentID {
+		return superseded, nil
+	}
+	l, err := r.committedLayer(ctx, s.Name)
+	if err != nil || l == nil {
+		return needed, err // a run that goes on, or an orphan, which has a day
+	}
+	x, err := r.bucket.index(ctx)
+	if err != nil {
+		return needed, err
+	}
+	for child := range x.after(*l) {
+		if ok, err := x.accept(ctx, child.ID); err != nil || ok {
+			return superseded, err
+		}
+	}
+	m, err := r.bucket.manifest(ctx, l.Path)
+	if err != nil {
+		return needed, err
+	}
+	same := m.Complete == r.targets.cluster && slices.EqualFunc(m.Spans, r.spans, sameSpan)
+	switch {
+	case same && m.End.Compare(r.layer.End) > 0:
+		return superseding, nil
+	case same, r.pinsTooMuch(s):
+		return superseded, nil
+	}
+	return needed, nil
+}
+
+func sameSpan(a, b Span) bool {
+	return string(a.Start) == string(b.Start) && string(a.End) == string(b.End)
 }

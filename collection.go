@@ -191,11 +191,11 @@ func (c *Collection) gate(ctx context.Context, bucket *objectio.Bucket) (*collec
 
 // found makes sure that the collection exists. Of two processes that make it at
 // once, one does and the other finds it.
-func (c *Collection) found(ctx context.Context, bucket *objectio.Bucket) (*collectionBucket, error) {
-	b, err := c.gate(ctx, bucket)
-	if err != nil || b.id != "" {
-		return b, err
+func (c *Collection) found(ctx context.Context, b *collectionBucket) (*collectionBucket, error) {
+	if b.id != "" {
+		return b, nil
 	}
+	bucket := b.Bucket
 	x, err := b.index(ctx)
 	if err != nil {
 		return nil, err

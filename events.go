@@ -18,6 +18,7 @@ type Phase string
 
 const (
 	PhaseExport Phase = "export" // writing files of a layer
+	PhaseDigest Phase = "digest" // reading what the digest of an incremental lacks
 	PhaseAudit  Phase = "audit"  // scanning the snapshot a second time
 	PhaseVerify Phase = "verify" // reading a layer
 	PhaseLoad   Phase = "load"   // loading files into the destination

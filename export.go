@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/sink"
 )
 
@@ -16,11 +18,7 @@ import (
 // Concurrency bounds how many tasks read and encode. If it is not 1, as many again
 // may wait for storage to take the end of their file, so that no processor does.
 func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*contents, error) {
-	var total int64
-	for _, t := range tasks {
-		total += t.bytes
-	}
-	r.report.begin(PhaseExport, total)
+	r.report.begin(PhaseExport, bytesOf(tasks))
 	results := make([]sink.Result, len(tasks))
 	workers := max(min(r.opts.Concurrency, len(tasks)), 1)
 	turns := make(chan struct{}, workers)
@@ -47,6 +45,9 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 		out.files = append(out.files, res.Files...)
 		out.rows = append(out.rows, res.Rows...)
 	}
+	order := r.info.Order.WithDefaults()
+	slices.SortStableFunc(out.files, func(a, b sink.File) int { return order.Compare(a.Span.Start, b.Span.Start) })
+	out.rows = joinRows(out.rows, r.spans, r.info.Order)
 	return out, nil
 }
 
@@ -56,42 +57,107 @@ func (r *run) exportTask(ctx context.Context, s export.Snapshot, n int, t task, 
 	case <-ctx.Done():
 		return sink.Result{}, ctx.Err()
 	}
-	w, err := r.encodeTask(ctx, s, n, t)
+	w, rows, err := r.encodeTask(ctx, s, n, t)
 	<-turns
 	if err != nil {
 		return sink.Result{}, err
 	}
 	defer w.Abort()
-	return w.Finish()
+	result, err := w.Finish()
+	if t.way == comparison && !r.opts.NoDigest {
+		result.Rows = rows
+	}
+	return result, err
 }
 
 // encodeTask gives all entries of the task to a writer. After an error nothing is
-// left of it.
-func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) (_ *sink.Writer, err error) {
+// left of it. Rows are those of a comparison, which reads more than it writes.
+func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) (_ *sink.Writer, rows []digest.Row, err error) {
+	overlay := sink.Bottom
+	if r.parent != nil {
+		overlay = sink.Above
+	}
 	w, err := sink.NewWriter(ctx, t.span, sink.Options{
 		Bucket:      r.bucket.Bucket,
 		Form:        sink.Form{Order: r.info.Order, Revisions: r.info.Revisions},
 		Layer:       r.layer.ID,
+		Overlay:     overlay,
 		Compression: codecs[r.opts.Compression],
 		TargetBytes: r.opts.TargetFileBytes,
-		NoDigest:    r.opts.NoDigest,
+		NoDigest:    r.opts.NoDigest || t.way == toldChange || t.way == comparison,
 		Name:        func(file int) string { return formatData(r.layer.Path, r.layer.ID, n, file) },
 		Wrote:       r.wrote,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
 			w.Abort()
 		}
 	}()
-	cursor, err := s.Export(ctx, export.Request{Span: t.span})
+	switch t.way {
+	case toldChange:
+		err = r.exportChanges(ctx, s, t.span, w)
+	case comparison:
+		rows, err = r.compareTask(ctx, s, t, w)
+	case introduced:
+		if err = r.cutOlder(t.span, w); err == nil {
+			err = r.exportState(ctx, s, t.span, w)
+		}
+	default:
+		err = r.exportState(ctx, s, t.span, w)
+	}
+	return w, rows, err
+}
+
+// cutOlder hides what older layers have in a span that is introduced. Readers leave
+// that out by themselves, and must where the span has no end to name; tables that are
+// linked over others carry it with them. Revisions have no such form: their order is
+// that of timestamps.
+func (r *run) cutOlder(span Span, w *sink.Writer) error {
+	if r.info.Revisions || len(span.End) == 0 {
+		return nil
+	}
+	for _, kind := range []export.Kind{export.DeleteRange, export.RangeKeyDelete} {
+		if err := w.Add(&export.Entry{Kind: kind, Key: span.Start, End: span.End}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) exportState(ctx context.Context, s export.Snapshot, span Span, w *sink.Writer) (err error) {
+	cursor, err := s.Export(ctx, export.Request{Span: span})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, cursor.Close()) }()
-	return w, r.copyState(w, guard(cursor, r.info.Order, t.span))
+	return r.copyState(w, guard(cursor, r.info.Order, span))
+}
+
+// exportChanges writes what the store says has changed, and counts it in the ledger
+// if it says what was replaced.
+func (r *run) exportChanges(ctx context.Context, s export.Snapshot, span Span, w *sink.Writer) (err error) {
+	req := export.Request{Span: span, Since: r.parent.End}
+	if !r.told {
+		cursor, err := s.Export(ctx, req)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, cursor.Close()) }()
+		return r.copyChanges(w, guardChanges(cursor, r.info.Order, span), nil)
+	}
+	changes, err := s.(export.Differ).Changes(ctx, req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, changes.Close()) }()
+	part := r.ledger.part()
+	defer part.done()
+	return r.copyChanges(w, guardChanges(changes, r.info.Order, span), func(e *export.Entry) error {
+		return count(part, e, changes.Former())
+	})
 }
 
 // progressBytes is how many bytes pass between two reports of a task.
@@ -111,6 +177,49 @@ func (r *run) copyState(w *sink.Writer, cursor export.Cursor) error {
 	}
 	r.report.add(unreported)
 	return cursor.Err()
+}
+
+// copyChanges writes changes, each counted before. Deletes that a DeleteRange beside
+// them covers are counted only.
+func (r *run) copyChanges(w *sink.Writer, changes export.Cursor, count func(*export.Entry) error) error {
+	order := r.info.Order.WithDefaults()
+	var gone []byte // end of the last DeleteRange
+	var unreported int64
+	for changes.Next() {
+		e := changes.Entry()
+		if count != nil {
+			if err := count(e); err != nil {
+				return err
+			}
+		}
+		if e.Kind == export.DeleteRange && order.Compare(gone, e.End) < 0 {
+			gone = append(gone[:0], e.End...)
+		}
+		if e.Kind != export.Delete || r.info.Revisions || order.Compare(e.Key, gone) >= 0 {
+			if err := w.Add(e); err != nil {
+				return err
+			}
+		}
+		if unreported += e.Size(); unreported >= progressBytes {
+			r.report.add(unreported)
+			unreported = 0
+		}
+	}
+	r.report.add(unreported)
+	return changes.Err()
+}
+
+// count accounts for a change: what it replaced is gone, and what it is is there.
+func count(ledger *rowPart, e, former *export.Entry) error {
+	if former != nil {
+		if err := ledger.remove(former); err != nil {
+			return err
+		}
+	}
+	if e.Kind == export.Set || e.Kind == export.RangeKeySet {
+		return ledger.add(e)
+	}
+	return nil
 }
 
 func (r *run) wrote(f sink.File) {

@@ -13,10 +13,16 @@ func guard(c export.Cursor, order *export.Order, span Span) export.Cursor {
 	return &guarded{Cursor: c, order: order.WithDefaults(), span: span}
 }
 
+// guardChanges does so for changes, which are of every kind.
+func guardChanges(c export.Cursor, order *export.Order, span Span) export.Cursor {
+	return &guarded{Cursor: c, order: order.WithDefaults(), span: span, changes: true}
+}
+
 type guarded struct {
 	export.Cursor
-	order *export.Order
-	span  Span
+	order   *export.Order
+	span    Span
+	changes bool
 
 	begun bool
 	last  export.Entry // Kind, Key and Timestamp of the entry before
@@ -40,7 +46,7 @@ func (g *guarded) Next() bool {
 
 func (g *guarded) check(e *export.Entry) error {
 	switch {
-	case e.Kind != export.Set && e.Kind != export.RangeKeySet:
+	case !g.changes && e.Kind != export.Set && e.Kind != export.RangeKeySet, e.Kind < export.Set, e.Kind > export.RangeKeyDelete:
 		return fmt.Errorf("is not part of a state")
 	case len(g.span.End) > 0 && g.order.Compare(e.Key, g.span.End) >= 0, !g.begun && g.order.Compare(e.Key, g.span.Start) < 0:
 		return fmt.Errorf("is outside the span %s", g.span)

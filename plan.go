@@ -2,6 +2,7 @@ package varve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/varvekv/varve/export"
@@ -9,41 +10,117 @@ import (
 
 // task is a piece of work that one worker does alone.
 type task struct {
-	span  Span
-	bytes int64 // estimate
+	span     Span
+	bytes    int64 // estimate
+	way      way
+	segments []segment // of span, to compare
 }
 
+// way is how what a task writes is found.
+type way int
+
 const (
-	// minTaskBytes keeps tasks, and so files, from being tiny.
-	minTaskBytes = 16 << 20
+	wholeState way = iota // everything, onto nothing
+	introduced            // everything, in the place of whatever was there
+	toldChange            // what the store says has changed
+	comparison            // what differs from the chain
+)
+
+const (
+	// minTaskBytes keeps tasks, and so files, from being tiny; those of changes are
+	// dearer, byte for byte.
+	minTaskBytes   = 16 << 20
+	minChangeBytes = 1 << 20
 	// tasksPerWorker is how finely work is cut, so that workers end together.
 	tasksPerWorker = 8
 )
 
-// planExport cuts the spans as the snapshot partitions them, and joins neighbours
+// plan cuts the work into tasks: what was introduced, and what changed of the rest.
+func (r *run) plan(ctx context.Context, s export.Snapshot) ([]task, error) {
+	if r.parent == nil {
+		return r.planState(ctx, s, r.spans, wholeState)
+	}
+	tasks, err := r.planState(ctx, s, r.introduced, introduced)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := r.planChanges(ctx, s)
+	return append(tasks, changes...), err
+}
+
+// planState cuts the spans as the snapshot partitions them, and joins neighbours
 // until a task is worth a file: an eighth of a worker's share, at least 16 MiB and
 // at most twice what a file may hold.
-func planExport(ctx context.Context, s export.Snapshot, order *export.Order, spans []Span, workers int, targetFileBytes int64) ([]task, error) {
+func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, w way) ([]task, error) {
 	var pieces []task
-	var total int64
 	for _, span := range spans {
-		partitions, err := s.Partition(ctx, span, Timestamp{})
+		part, err := r.partition(ctx, s, span, Timestamp{})
 		if err != nil {
 			return nil, err
 		}
-		if err := checkPartitions(order, span, partitions); err != nil {
+		pieces = append(pieces, part...)
+	}
+	return r.join(pieces, minTaskBytes, w), nil
+}
+
+// planChanges asks the store for what changed. One that cannot tell is compared
+// with the chain.
+func (r *run) planChanges(ctx context.Context, s export.Snapshot) ([]task, error) {
+	if r.info.Lineage != r.parent.Lineage {
+		return r.planComparison(ctx, s)
+	}
+	var pieces []task
+	for _, span := range r.kept {
+		part, err := r.partition(ctx, s, span, r.parent.End)
+		if errors.Is(err, export.ErrNoBase) {
+			return r.planComparison(ctx, s)
+		}
+		if err != nil {
 			return nil, err
 		}
-		for _, p := range partitions {
-			pieces = append(pieces, task{span: p.Span, bytes: p.Bytes})
-			total += p.Bytes
-		}
+		pieces = append(pieces, part...)
 	}
-	limit := max(total/int64(workers)/tasksPerWorker, minTaskBytes)
-	if targetFileBytes < limit/2 {
-		limit = 2 * targetFileBytes
+	r.changes = Checkpoints
+	if r.info.Revisions {
+		r.changes = Revisions
 	}
-	return joinTasks(pieces, order, limit), nil
+	return r.join(pieces, minChangeBytes, toldChange), r.openLedger(ctx, s)
+}
+
+// partition cuts a span as the snapshot does.
+func (r *run) partition(ctx context.Context, s export.Snapshot, span Span, since Timestamp) ([]task, error) {
+	partitions, err := s.Partition(ctx, span, since)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPartitions(r.info.Order, span, partitions); err != nil {
+		return nil, err
+	}
+	pieces := make([]task, len(partitions))
+	for i, p := range partitions {
+		pieces[i] = task{span: p.Span, bytes: p.Bytes}
+	}
+	return pieces, nil
+}
+
+func bytesOf(tasks []task) (total int64) {
+	for _, t := range tasks {
+		total += t.bytes
+	}
+	return total
+}
+
+// join makes tasks of pieces.
+func (r *run) join(pieces []task, least int64, w way) []task {
+	limit := max(bytesOf(pieces)/int64(r.opts.Concurrency)/tasksPerWorker, least)
+	if r.opts.TargetFileBytes < limit/2 {
+		limit = 2 * r.opts.TargetFileBytes
+	}
+	tasks := joinTasks(pieces, r.info.Order, limit)
+	for i := range tasks {
+		tasks[i].way = w
+	}
+	return tasks
 }
 
 // checkPartitions says where partitions do not tile the span: a gap would lose what

@@ -47,12 +47,14 @@ func (c *rowCheck) addAll(cursor export.Cursor, report *reporter) error {
 	return cursor.Err()
 }
 
-// rowPart digests one ascending run of entries. Done adds it to the whole.
+// rowPart digests one ascending run of entries, or of changes. Done adds it to the
+// whole.
 type rowPart struct {
-	c      *rowCheck
-	row    int // that of the last point
-	digest digest.Digest
-	hasher digest.Hasher
+	c       *rowCheck
+	row     int // that of the last point
+	added   digest.Digest
+	removed digest.Digest
+	hasher  digest.Hasher
 }
 
 func (c *rowCheck) part() *rowPart { return &rowPart{c: c, row: -1} }
@@ -73,8 +75,20 @@ func (c *rowCheck) span(i int) Span {
 
 func (p *rowPart) add(e *export.Entry) error {
 	if e.Kind.IsRange() {
-		return p.addRange(e)
+		return p.spread(e, p.c.sum)
 	}
+	return p.point(e, &p.added)
+}
+
+// remove takes back what e, of the state before, has added.
+func (p *rowPart) remove(e *export.Entry) error {
+	if e.Kind.IsRange() {
+		return p.spread(e, func(row int, d digest.Digest) { p.c.sum(row, digest.Digest{}.Sub(d)) })
+	}
+	return p.point(e, &p.removed)
+}
+
+func (p *rowPart) point(e *export.Entry, sum *digest.Digest) error {
 	next := p.row + 1
 	if p.row < 0 || next < len(p.c.want) && p.c.order.Compare(p.c.want[next].Start, e.Key) <= 0 {
 		p.flush()
@@ -82,12 +96,12 @@ func (p *rowPart) add(e *export.Entry) error {
 			return undigested(e)
 		}
 	}
-	p.hasher.Add(&p.digest, e)
+	p.hasher.Add(sum, e)
 	return nil
 }
 
-// addRange gives each row the part of the range that lies in it.
-func (p *rowPart) addRange(e *export.Entry) error {
+// spread gives each row the part of the range that lies in it.
+func (p *rowPart) spread(e *export.Entry, sum func(row int, d digest.Digest)) error {
 	first := p.c.find(e.Key)
 	if first < 0 {
 		return undigested(e)
@@ -101,7 +115,7 @@ func (p *rowPart) addRange(e *export.Entry) error {
 		cut.Key, cut.End = part.Start, part.End
 		var d digest.Digest
 		p.hasher.Add(&d, &cut)
-		p.c.sum(i, d)
+		sum(i, d)
 	}
 	return nil
 }
@@ -114,9 +128,9 @@ func undigested(e *export.Entry) error {
 
 func (p *rowPart) flush() {
 	if p.row >= 0 {
-		p.c.sum(p.row, p.digest)
+		p.c.sum(p.row, p.added.Sub(p.removed))
 	}
-	p.digest = digest.Digest{}
+	p.added, p.removed = digest.Digest{}, digest.Digest{}
 }
 
 func (p *rowPart) done() {

@@ -50,6 +50,16 @@ type run struct {
 	bucket *collectionBucket
 	layer  LayerInfo
 	job    string
+
+	// Of an incremental:
+	parent     *Manifest
+	kept       []Span // spans that the parent has, too
+	introduced []Span // and those that it has not
+	changes    ChangeSource
+	segments   []segment // kept, by the parent's digests
+	ledger     *rowCheck // counts changes by segment
+	told       bool      // the store tells what changes replaced
+	chain      *content  // what the store is compared with
 }
 
 // newRun checks the options and fills in their defaults.
@@ -60,7 +70,7 @@ func (c *Collection) newRun(targets Targets, opts BackupOptions) (*run, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
-	r := &run{c: c, targets: targets, opts: opts, begun: c.opts.Now()}
+	r := &run{c: c, targets: targets, opts: opts, begun: c.opts.Now(), changes: Everything}
 	r.meter = objectio.NewMeter(opts.BytesPerSecond)
 	r.report = newReporter(opts.Events, c.opts.Now)
 	var idErr, jobErr error
@@ -78,6 +88,16 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "Lag", Reason: "is negative"}
 	case o.Lag > 0 && !o.AsOf.IsZero():
 		return &OptionError{Field: "Lag", Reason: "is given together with AsOf"}
+	case o.Into != "" && o.Name != "":
+		return &OptionError{Field: "Name", Reason: "names a full, and Into makes an incremental"}
+	case o.FullEvery < 0:
+		return &OptionError{Field: "FullEvery", Reason: "is negative"}
+	case o.FullEvery > 0 && o.Into != Latest:
+		return &OptionError{Field: "FullEvery", Reason: "is for Into Latest"}
+	case o.Adopt && o.Into == "":
+		return &OptionError{Field: "Adopt", Reason: "is for an incremental: a full takes any store"}
+	case o.BaseLimit < 0:
+		return &OptionError{Field: "BaseLimit", Reason: "is negative"}
 	case o.Concurrency < 0:
 		return &OptionError{Field: "Concurrency", Reason: "is negative"}
 	case o.TargetFileBytes < 0:
@@ -111,8 +131,16 @@ func (o *BackupOptions) complete() error {
 // claim takes the layer's path, create-only. A date-based path that another has
 // taken, or a name that a run which never committed has taken, gets a suffix.
 func (r *run) claim(ctx context.Context) error {
-	r.layer.Path = r.opts.Name
-	if r.opts.Name == "" {
+	switch {
+	case r.parent != nil:
+		full, err := r.bucket.find(ctx, r.layer.ChainID)
+		if err != nil {
+			return err
+		}
+		r.layer.Path = formatIncremental(full.Path, r.layer.Start, r.layer.End)
+	case r.opts.Name != "":
+		r.layer.Path = r.opts.Name
+	default:
 		r.layer.Path = formatPath(r.layer.End)
 	}
 	err := r.createClaim(ctx)
@@ -182,6 +210,7 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 		return nil, err
 	}
 	m := r.manifest(written, list)
+	m.Stats.BasePinnedBytes = r.pinned(ctx)
 	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
@@ -209,7 +238,7 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job,
 		Engine: r.info.Engine, Lineage: r.info.Lineage,
 		Start: r.layer.Start, End: r.layer.End, Oldest: r.layer.End,
-		Complete: r.targets.cluster, Spans: r.spans,
+		Parent: r.layer.ParentID, Complete: r.targets.cluster, Spans: r.spans, Introduced: r.introduced,
 		Order: r.info.Order.WithDefaults().Name, Revisions: r.info.Revisions, Merger: r.info.Merger,
 		FileList: list, Labels: r.opts.Labels, CreatedAt: r.begun.UTC(), Writer: writerName(),
 	}
@@ -220,12 +249,19 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 	}
 	if !r.opts.NoDigest {
 		m.Digest = newDigest(digest.Total(written.rows), r.opts.Audit)
+		if r.told && !r.opts.Audit {
+			m.Digest.Source = DigestUpdate
+		}
 	}
+	if r.parent != nil && r.parent.Lineage != m.Lineage {
+		m.Adopts = r.parent.Lineage
+	}
+	m.FileList.Stored = stored
 	m.Stats = Stats{
 		JobID: r.job, Keys: m.Counts.Sets, Deletions: m.Counts.Deletes + m.Counts.RangeDeletes, RangeKeys: m.Counts.RangeKeys,
 		LogicalBytes: m.Counts.LogicalBytes, StoredBytes: stored, Files: int64(len(written.files)),
 		Requests: r.meter.Requests(), Retries: r.meter.Retries(),
-		Duration: r.c.opts.Now().Sub(r.begun), Changes: Everything,
+		Duration: r.c.opts.Now().Sub(r.begun), Changes: r.changes,
 	}
 	return m
 }

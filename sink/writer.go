@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +11,6 @@ import (
 	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
 )
-
-// RowBytes is about how many logical bytes one digest row covers.
-const RowBytes = 16 << 20
 
 // Overlay says whether what is written may come to lie on older values.
 type Overlay int
@@ -59,11 +55,8 @@ type Writer struct {
 	upload *upload // nil between files
 	table  *table  // nil between files
 
-	hasher  digest.Hasher
-	row     digest.Row
-	rowSize int64
-	last    []byte         // key of the last entry
-	held    []export.Entry // ranges that the current file has yet to write, by start
+	rower *digest.Rower
+	held  []export.Entry // ranges that the current file has yet to write, by start
 
 	fileStart []byte
 	minTime   export.Timestamp
@@ -79,10 +72,13 @@ func NewWriter(ctx context.Context, span export.Span, opts Options) (*Writer, er
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{
+	w := &Writer{
 		ctx: ctx, opts: opts, span: span.Clone(), ord: opts.Form.Order.WithDefaults(),
-		frames: frames, row: digest.Row{Start: slices.Clone(span.Start)}, fileStart: slices.Clone(span.Start),
-	}, nil
+		frames: frames, fileStart: slices.Clone(span.Start),
+		rower: digest.NewRower(opts.Form.Order, span.Start, min(digest.RowBytes, opts.TargetBytes)),
+	}
+	w.rower.Off = opts.NoDigest
+	return w, nil
 }
 
 // Add writes the next entry, in the order of an export.Cursor, and keeps no
@@ -98,7 +94,7 @@ func (w *Writer) add(e *export.Entry) error {
 	if e.Timestamp.WallNanos < 0 {
 		return fmt.Errorf("%s %q: timestamp %s is before 1970", e.Kind, e.Key, e.Timestamp)
 	}
-	if w.rowSize >= w.rowLimit() && !w.samePrefix(e.Key, w.last) {
+	if w.rower.Due(e.Key) {
 		if err := w.cut(e.Key[:w.ord.Split(e.Key)]); err != nil {
 			return err
 		}
@@ -108,15 +104,11 @@ func (w *Writer) add(e *export.Entry) error {
 			return err
 		}
 	}
-	w.last = append(w.last[:0], e.Key...)
-	w.rowSize += e.Size()
+	w.rower.Add(e)
 	w.observe(e.Timestamp)
 	if e.Kind.IsRange() {
 		w.held = append(w.held, clone(e))
 		return nil
-	}
-	if !w.opts.NoDigest {
-		w.hasher.Add(&w.row.Digest, e)
 	}
 	if err := w.table.point(e); err != nil {
 		return w.failed(fmt.Errorf("%s %q: %w", e.Kind, e.Key, err))
@@ -129,12 +121,13 @@ func (w *Writer) Finish() (Result, error) {
 	if w.err != nil {
 		return Result{}, w.err
 	}
-	w.endRow(nil)
+	w.rower.End(nil, w.held)
 	if w.upload != nil {
 		if w.err = w.close(w.span.End); w.err != nil {
 			return Result{}, w.err
 		}
 	}
+	w.result.Rows = w.rower.Rows()
 	w.err = errFinished
 	return w.result, nil
 }
@@ -156,16 +149,10 @@ func (w *Writer) Abort() {
 	}
 }
 
-func (w *Writer) rowLimit() int64 { return min(RowBytes, w.opts.TargetBytes) }
-
-func (w *Writer) samePrefix(a, b []byte) bool {
-	return bytes.Equal(a[:w.ord.Split(a)], b[:w.ord.Split(b)])
-}
-
 // cut ends the row at a bare prefix, and the file too once it is large enough.
 func (w *Writer) cut(at []byte) error {
 	at = slices.Clone(at)
-	w.endRow(at)
+	w.rower.End(at, w.held)
 	var heldBytes int64
 	for i := range w.held {
 		heldBytes += w.held[i].Size()
@@ -175,29 +162,7 @@ func (w *Writer) cut(at []byte) error {
 			return err
 		}
 	}
-	w.row = digest.Row{Start: at}
 	return nil
-}
-
-// endRow digests the parts of ranges that lie before at, nil meaning the end, and
-// records the row unless nothing is in it.
-func (w *Writer) endRow(at []byte) {
-	w.rowSize = 0
-	if w.opts.NoDigest {
-		return
-	}
-	row := export.Span{Start: w.row.Start, End: at}
-	for i := range w.held {
-		e := w.held[i]
-		part, ok := row.Intersect(w.ord, export.Span{Start: e.Key, End: e.End})
-		if ok {
-			e.Key, e.End = part.Start, part.End
-			w.hasher.Add(&w.row.Digest, &e)
-		}
-	}
-	if w.row.Digest != (digest.Digest{}) {
-		w.result.Rows = append(w.result.Rows, w.row)
-	}
 }
 
 func (w *Writer) open() error {

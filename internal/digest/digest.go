@@ -93,6 +93,16 @@ func (d Digest) Add(e Digest) Digest {
 	}
 }
 
+// Sub is d without the digest of a part of it.
+func (d Digest) Sub(e Digest) Digest {
+	return Digest{
+		State:     d.State.Sub(e.State),
+		Revisions: d.Revisions.Sub(e.Revisions),
+		Keys:      d.Keys - e.Keys,
+		Bytes:     d.Bytes - e.Bytes,
+	}
+}
+
 // Row is the digest of the state from Start to the next row's start.
 type Row struct {
 	Start  []byte

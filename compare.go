@@ -1,0 +1,142 @@
+package varve
+
+import (
+	"context"
+	"errors"
+
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/merge"
+	"github.com/varvekv/varve/sink"
+)
+
+// Where a store cannot say what changed, on a new machine or because its snapshot was
+// released, it is compared with the chain. It is read and digested segment by segment;
+// one with the digest that the parent has is as it was, and nothing of it is read from
+// the bucket. Others are read a second time, beside the layers.
+
+const (
+	// comparedBytes and comparedSegments bound what one task compares.
+	comparedBytes    = 128 << 20
+	comparedSegments = 64
+)
+
+// planComparison reads the file lists of the chain and cuts the segments into tasks.
+func (r *run) planComparison(ctx context.Context, s export.Snapshot) ([]task, error) {
+	r.changes = FromChain
+	chain, err := r.bucket.chain(ctx, r.parent.info())
+	if err != nil {
+		return nil, err
+	}
+	if r.chain, err = r.bucket.content(ctx, chain); err != nil {
+		return nil, err
+	}
+	if err := r.chain.fit(r.info.Order); err != nil {
+		return nil, err
+	}
+	all, err := r.comparable(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	for _, seg := range all {
+		total += seg.digest.Bytes
+	}
+	limit := min(max(total/int64(r.opts.Concurrency)/tasksPerWorker, minTaskBytes), comparedBytes)
+	var tasks []task
+	for _, seg := range all {
+		if n := len(tasks); n > 0 {
+			last := &tasks[n-1]
+			touch := len(last.span.End) > 0 && r.info.Order.WithDefaults().Compare(last.span.End, seg.span.Start) == 0
+			if touch && last.bytes+seg.digest.Bytes <= limit && len(last.segments) < comparedSegments {
+				last.span.End, last.bytes = seg.span.End, last.bytes+seg.digest.Bytes
+				last.segments = append(last.segments, seg)
+				continue
+			}
+		}
+		tasks = append(tasks, task{span: seg.span, bytes: seg.digest.Bytes, way: comparison, segments: []segment{seg}})
+	}
+	return tasks, nil
+}
+
+// comparable are the segments to compare: by the rows of the parent, or by the
+// partitions of the snapshot where it has none.
+func (r *run) comparable(ctx context.Context, s export.Snapshot) ([]segment, error) {
+	if r.parent.Digest != nil {
+		return segments(r.info.Order, r.chain.rows, r.parent.Spans, r.kept), nil
+	}
+	var all []segment
+	for _, span := range r.kept {
+		pieces, err := r.partition(ctx, s, span, Timestamp{})
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range pieces {
+			all = append(all, segment{span: p.span, digest: digest.Digest{Bytes: p.bytes}})
+		}
+	}
+	return all, nil
+}
+
+// compareTask writes what differs in the segments of a task, and digests all of it.
+func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (rows []digest.Row, err error) {
+	views := clipViews(r.info.Order, r.chain.views, []Span{t.span})
+	for _, seg := range t.segments {
+		if seg.known || !r.opts.NoDigest {
+			read, err := r.scanRows(ctx, s, seg.span)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, read...)
+			if seg.known && digest.Total(read) == seg.digest {
+				continue
+			}
+		}
+		p := piece{span: seg.span, views: clipViews(r.info.Order, views, []Span{seg.span})}
+		if err := r.compareSegment(ctx, s, p, w); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// compareSegment reads the chain beside the snapshot.
+func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w *sink.Writer) (err error) {
+	shelf := newShelf(r.bucket.Bucket, []piece{p})
+	defer func() { err = errors.Join(err, shelf.close()) }()
+	was, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
+	if err != nil {
+		return err
+	}
+	is, err := s.Export(ctx, export.Request{Span: p.span})
+	if err != nil {
+		return errors.Join(err, was.Close())
+	}
+	changes := export.Compare(r.info.Order, was, guard(is, r.info.Order, p.span))
+	defer func() { err = errors.Join(err, changes.Close()) }()
+	return r.copyChanges(w, &dated{Cursor: changes, at: r.removedAt()}, nil)
+}
+
+// removedAt is the timestamp of what is found to be gone: no revision tells when that
+// was. It is after all that the chain has, and not after anything that was written
+// since.
+func (r *run) removedAt() Timestamp {
+	if !r.info.Revisions {
+		return Timestamp{}
+	}
+	return r.layer.Start.Next()
+}
+
+// dated gives removals a timestamp.
+type dated struct {
+	export.Cursor
+	at Timestamp
+}
+
+func (d *dated) Next() bool {
+	ok := d.Cursor.Next()
+	if e := d.Entry(); ok && e.Kind != export.Set && e.Kind != export.RangeKeySet {
+		e.Timestamp = d.at
+	}
+	return ok
+}

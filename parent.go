@@ -1,0 +1,153 @@
+package varve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/varvekv/varve/internal/objectio"
+)
+
+// extend finds the layer that the run extends, and makes sure that it stays. Where
+// a full is to be taken it finds none.
+func (r *run) extend(ctx context.Context) error {
+	if r.opts.Into == "" {
+		return nil
+	}
+	parent, err := r.findParent(ctx)
+	if err != nil || parent == nil {
+		return err
+	}
+	if err := r.fitsParent(parent); err != nil {
+		return err
+	}
+	if err := r.refer(ctx, parent.Layer); err != nil {
+		return err
+	}
+	r.parent = parent
+	r.layer.ParentID, r.layer.ChainID, r.layer.Start = parent.Layer, parent.Chain, parent.End
+	r.kept = intersectSpans(r.info.Order, r.spans, parent.Spans)
+	r.introduced = subtractSpans(r.info.Order, r.spans, parent.Spans)
+	return nil
+}
+
+// findParent is the layer that Into means, nil if FullEvery says that it is time for
+// a full.
+func (r *run) findParent(ctx context.Context) (*Manifest, error) {
+	tip, err := r.bucket.tipOf(ctx, r.opts.Into)
+	if errors.Is(err, ErrNoLayer) && r.opts.Into == Latest {
+		if r.opts.FullEvery > 0 {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("%s: %w", Latest, ErrNoFull)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if due, err := r.fullDue(ctx, tip); err != nil || due {
+		return nil, err
+	}
+	return r.bucket.manifest(ctx, tip.Path)
+}
+
+// tipOf is the layer to extend: of a chain that is named by its full, or as the
+// latest, the newest; else the one that is named.
+func (b *collectionBucket) tipOf(ctx context.Context, into string) (LayerInfo, error) {
+	named, err := b.find(ctx, into)
+	if err != nil || !named.Full() {
+		return named, err
+	}
+	x, err := b.index(ctx)
+	if err != nil {
+		return LayerInfo{}, err
+	}
+	tip, _, err := x.tip(ctx, named)
+	return tip, err
+}
+
+// fullDue reports whether the full began FullEvery ago. If it began later than now,
+// for the clock was set back, the first of the chain's last layers counts that did
+// not.
+func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
+	if r.opts.FullEvery == 0 {
+		return false, nil
+	}
+	full, err := r.bucket.find(ctx, tip.ChainID)
+	if err != nil {
+		return false, err
+	}
+	m, err := r.bucket.manifest(ctx, full.Path)
+	if err != nil {
+		return false, err
+	}
+	begun := m.CreatedAt
+	if begun.After(r.begun) {
+		chain, err := r.bucket.chain(ctx, tip)
+		if err != nil {
+			return false, err
+		}
+		for _, l := range slices.Backward(chain.Layers) {
+			if l.Manifest.CreatedAt.After(r.begun) {
+				break
+			}
+			begun = l.Manifest.CreatedAt
+		}
+	}
+	return r.begun.Sub(begun) >= r.opts.FullEvery, nil
+}
+
+// fitsParent says why the store cannot extend the layer.
+func (r *run) fitsParent(parent *Manifest) error {
+	ours := &Manifest{Lineage: r.info.Lineage, Order: r.info.Order.WithDefaults().Name, Revisions: r.info.Revisions}
+	if r.opts.Adopt {
+		ours.Adopts = parent.Lineage
+	}
+	if err := ours.extends(parent); err != nil {
+		return err
+	}
+	switch {
+	case r.info.Lineage != parent.Lineage && r.info.Revisions:
+		return &OptionError{Field: "Adopt", Reason: "the timestamps of this store's revisions mean nothing to the chain: take a full"}
+	case !r.asOf.IsZero() && r.asOf.Compare(parent.End) <= 0:
+		return &OptionError{Field: "AsOf", Reason: fmt.Sprintf("%s is not after %s, the end of the layer to extend", r.asOf, parent.End)}
+	case len(intersectSpans(r.info.Order, r.spans, parent.Spans)) == 0:
+		return &TargetError{Name: fmt.Sprint(r.spans), Reason: fmt.Sprintf("the layer to extend has none of it, only the spans %v: take a full", parent.Spans)}
+	}
+	return nil
+}
+
+// refer says that the run needs a layer, and only then asks whether it is on its way
+// out: whoever retires one looks for references afterwards, so that one of the two
+// sees the other.
+func (r *run) refer(ctx context.Context, layer string) error {
+	err := r.create(ctx, formatRef(layer, r.layer.ID), kindRef, refRecord{Layer: layer, Holder: r.layer.ID, Job: r.job, CreatedAt: r.begun.UTC()})
+	if err != nil {
+		return err
+	}
+	_, err = r.bucket.Size(ctx, formatRetired(layer))
+	switch {
+	case errors.Is(err, objectio.ErrNotExist):
+		return nil
+	case err == nil:
+		return fmt.Errorf("layer %s, which was to be extended, is being expired: %w", layer, ErrConflict)
+	}
+	return storageError("read", formatRetired(layer), err)
+}
+
+// after is what the end of the layer must come after. A store without history has
+// the time from a clock, which may have been set back: a new full must still be the
+// latest, so it comes after everything that was committed.
+func (r *run) after(ctx context.Context) (Timestamp, error) {
+	if r.parent != nil || r.info.Revisions {
+		return r.layer.Start, nil
+	}
+	x, err := r.bucket.index(ctx)
+	if err != nil {
+		return Timestamp{}, err
+	}
+	for l, err := range x.all(ctx) {
+		return l.End, err
+	}
+	return Timestamp{}, nil
+}
