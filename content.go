@@ -124,8 +124,7 @@ func (c *content) checkRows(m *Manifest) error {
 		return &CorruptError{Object: fileListObject(m.Path), Want: "digest rows in order", Got: "others"}
 	}
 	total := digest.Total(c.rows)
-	want := digest.Digest{State: m.Digest.State, Revisions: m.Digest.Revisions, Keys: m.Digest.Keys, Bytes: m.Digest.Bytes}
-	if total != want {
+	if want := m.Digest.sum(); total != want {
 		return &CorruptError{Object: fileListObject(m.Path), Want: "rows that add up to " + describe(want), Got: describe(total)}
 	}
 	return nil
