@@ -268,3 +268,30 @@ func (r *resolver) agree(parents []LayerInfo, id string) error {
 	}
 	return nil
 }
+
+// survey reads the manifests from tip down as far as the index knows the way, also
+// below one that is damaged: the layers that are whole, the lowest first, and what is
+// wrong with the others.
+func (b *collectionBucket) survey(ctx context.Context, tip LayerInfo) (whole []*Layer, errs []error) {
+	x, err := b.index(ctx)
+	if err != nil {
+		return nil, []error{err}
+	}
+	r := &resolver{b: b}
+	for l, known := tip, true; known; {
+		if err := b.checkStays(ctx, l); err != nil {
+			errs = append(errs, err)
+		}
+		m, err := r.manifest(ctx, l)
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			whole = append(whole, m.layer())
+		}
+		above := l
+		l, known = x.byID[l.ParentID]
+		known = known && l.End.Compare(above.End) < 0
+	}
+	slices.Reverse(whole)
+	return whole, errs
+}
