@@ -3,7 +3,7 @@ package varve
 import (
 	"context"
 	"fmt"
-	"slices"
+	"iter"
 )
 
 // Chain is a full and what follows it without a gap, up to the point asked for.
@@ -27,7 +27,8 @@ func (c *Chain) Points() []Window {
 // Resolve finds the chain that restores asOf, zero meaning the end of from. From
 // is Latest, the path of a layer, or its ID; "" searches all layers for asOf, the
 // newest first. A moment that no layer captured is a *NoRestorePointError with the
-// nearest ones.
+// nearest ones. Where a layer stands for others there are several ways from a full
+// to the moment, and the chain is the one with the fewest stored bytes.
 func (c *Collection) Resolve(ctx context.Context, from string, asOf Timestamp) (*Chain, error) {
 	var chain *Chain
 	err := c.do(ctx, "resolve", func(bucket *collectionBucket) (err error) {
@@ -42,11 +43,7 @@ func (b *collectionBucket) resolve(ctx context.Context, from string, asOf Timest
 	if err != nil {
 		return nil, err
 	}
-	chain, err := b.chain(ctx, tip)
-	if err != nil {
-		return nil, err
-	}
-	return chain.cut(asOf)
+	return b.chainAt(ctx, tip, asOf)
 }
 
 func (b *collectionBucket) findAt(ctx context.Context, from string, asOf Timestamp) (LayerInfo, error) {
@@ -60,19 +57,33 @@ func (b *collectionBucket) findAt(ctx context.Context, from string, asOf Timesta
 	return x.at(ctx, asOf)
 }
 
-// at is the newest committed layer that ends at t.
+// at is the first of the committed layers that end at t.
 func (x *index) at(ctx context.Context, t Timestamp) (LayerInfo, error) {
-	miss := &NoRestorePointError{AsOf: t}
-	for l, err := range x.all(ctx) {
-		if err != nil {
-			return LayerInfo{}, err
-		}
-		if l.End == t {
-			return l, nil
-		}
-		miss.note(l.End)
+	for l, err := range x.allAt(ctx, t) {
+		return l, err
 	}
-	return LayerInfo{}, miss
+	return LayerInfo{}, &NoRestorePointError{AsOf: t}
+}
+
+// allAt yields the committed layers that end at t. If there is none, the error says
+// which moments are nearest.
+func (x *index) allAt(ctx context.Context, t Timestamp) iter.Seq2[LayerInfo, error] {
+	return func(yield func(LayerInfo, error) bool) {
+		miss, found := &NoRestorePointError{AsOf: t}, false
+		for l, err := range x.usable(ctx) {
+			if err == nil && l.End != t {
+				miss.note(l.End)
+				continue
+			}
+			found = true
+			if !yield(l, err) {
+				return
+			}
+		}
+		if !found {
+			yield(LayerInfo{}, miss)
+		}
+	}
 }
 
 // note remembers a point if it is the nearest so far on its side.
@@ -85,71 +96,64 @@ func (e *NoRestorePointError) note(t Timestamp) {
 	}
 }
 
-// find is the layer that from names. A path is read directly, without a listing.
+// find is the layer that from names, which must not be retired. A path is read
+// directly, without the index.
 func (b *collectionBucket) find(ctx context.Context, from string) (LayerInfo, error) {
-	byID := checkID(from) == nil
-	if !byID && from != "" && from != Latest {
-		if err := checkPath(from); err != nil {
-			return LayerInfo{}, &OptionError{Field: "From", Reason: err.Error()}
-		}
-		m, err := b.manifest(ctx, from)
+	if from == "" || from == Latest {
+		x, err := b.index(ctx)
 		if err != nil {
 			return LayerInfo{}, err
 		}
-		return m.info(), nil
+		return x.latest(ctx)
 	}
-	x, err := b.index(ctx)
+	l, err := b.named(ctx, from)
 	if err != nil {
 		return LayerInfo{}, err
 	}
-	if byID {
-		return x.layer(ctx, from)
-	}
-	return x.latest(ctx)
+	return l, b.checkStays(ctx, l)
 }
 
-// layer is the committed layer with an ID.
+// named is the committed layer with a path or an ID.
+func (b *collectionBucket) named(ctx context.Context, from string) (LayerInfo, error) {
+	if checkID(from) == nil {
+		x, err := b.index(ctx)
+		if err != nil {
+			return LayerInfo{}, err
+		}
+		return x.layer(ctx, from)
+	}
+	if err := checkPath(from); err != nil {
+		return LayerInfo{}, &OptionError{Field: "From", Reason: err.Error()}
+	}
+	m, err := b.manifest(ctx, from)
+	if err != nil {
+		return LayerInfo{}, err
+	}
+	return m.info(), nil
+}
+
+// checkStays refuses a layer that is on its way out.
+func (b *collectionBucket) checkStays(ctx context.Context, l LayerInfo) error {
+	retired, err := b.retired(ctx)
+	if err == nil && retired[l.ID] {
+		err = fmt.Errorf("layer %s at %s is retired: %w", l.ID, l.Path, ErrNoLayer)
+	}
+	return err
+}
+
+// layer is the committed layer with an ID, be it one that no entry names.
 func (x *index) layer(ctx context.Context, id string) (LayerInfo, error) {
+	if _, known := x.byID[id]; !known {
+		if err := x.walk(ctx); err != nil {
+			return LayerInfo{}, err
+		}
+	}
 	if l, known := x.byID[id]; known {
 		if ok, err := x.accept(ctx, id); err != nil || ok {
 			return l, err
 		}
 	}
 	return LayerInfo{}, fmt.Errorf("layer %s: %w", id, ErrNoLayer)
-}
-
-// chain reads the manifests from the full to tip and checks that they follow one
-// another.
-func (b *collectionBucket) chain(ctx context.Context, tip LayerInfo) (*Chain, error) {
-	chain := new(Chain)
-	for l := tip; ; {
-		m, err := b.manifest(ctx, l.Path)
-		if err != nil {
-			return nil, err
-		}
-		if m.info() != l {
-			return nil, &CorruptError{Object: manifestObject(l.Path), Want: "the layer of " + formatIndex(l), Got: "that of " + formatIndex(m.info())}
-		}
-		chain.Layers = append(chain.Layers, m.layer())
-		if l.Full() {
-			break
-		}
-		x, err := b.index(ctx)
-		if err != nil {
-			return nil, err
-		}
-		parent, known := x.byID[l.ParentID]
-		if !known {
-			return nil, &ChainGapError{Layer: l.ID, Want: l.ParentID, Got: "no such layer"}
-		}
-		if err := l.follows(parent); err != nil {
-			return nil, err
-		}
-		l = parent
-	}
-	slices.Reverse(chain.Layers)
-	chain.AsOf = tip.End
-	return chain, chain.check()
 }
 
 // follows says why l does not begin where parent ends. Ends descend from a layer that
@@ -162,16 +166,6 @@ func (l LayerInfo) follows(parent LayerInfo) error {
 		Layer: l.ID, Want: fmt.Sprintf("%s of chain %s ending at %s", l.ParentID, l.ChainID, l.Start),
 		Got: fmt.Sprintf("one of chain %s ending at %s", parent.ChainID, parent.End),
 	}
-}
-
-// check compares the stores of the layers.
-func (c *Chain) check() error {
-	for i, l := range c.Layers[1:] {
-		if err := l.Manifest.extends(c.Layers[i].Manifest); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // extends says why the store of m cannot be the one that parent was taken of: it
@@ -193,21 +187,6 @@ func (m *Manifest) orderName() string {
 		return m.Order + " with revisions"
 	}
 	return m.Order
-}
-
-// cut ends the chain at asOf, zero meaning where it ends.
-func (c *Chain) cut(asOf Timestamp) (*Chain, error) {
-	if asOf.IsZero() {
-		return c, nil
-	}
-	miss := &NoRestorePointError{AsOf: asOf}
-	for i, l := range c.Layers {
-		if l.End == asOf {
-			return &Chain{Layers: c.Layers[:i+1], AsOf: asOf}, nil
-		}
-		miss.note(l.End)
-	}
-	return nil, miss
 }
 
 // tip is the chain's last layer, whose state is the one at AsOf.

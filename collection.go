@@ -144,7 +144,7 @@ type collectionBucket struct {
 // index lists the collection once.
 func (b *collectionBucket) index(ctx context.Context) (_ *index, err error) {
 	if b.listed == nil {
-		b.listed, err = readIndex(ctx, b.Bucket)
+		b.listed, err = readIndex(ctx, b)
 	}
 	return b.listed, err
 }
@@ -236,19 +236,25 @@ func (b *collectionBucket) manifest(ctx context.Context, layerPath string) (*Man
 	if err != nil {
 		return nil, err
 	}
+	if err := b.admit(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// admit keeps a manifest that was read, unless it is of another collection.
+func (b *collectionBucket) admit(m *Manifest) error {
 	if b.id == "" {
-		return nil, &CorruptError{Object: collectionObject, Want: "the record of collection " + m.Collection, Got: "no object"}
+		return &CorruptError{Object: collectionObject, Want: "the record of collection " + m.Collection, Got: "no object"}
 	}
 	if m.Collection != b.id {
-		return nil, &CorruptError{
-			Object: manifestObject(layerPath), Want: "a layer of collection " + b.id, Got: "one of collection " + m.Collection,
-		}
+		return &CorruptError{Object: manifestObject(m.Path), Want: "a layer of collection " + b.id, Got: "one of collection " + m.Collection}
 	}
 	if b.read == nil {
 		b.read = map[string]*Manifest{}
 	}
-	b.read[layerPath] = m
-	return m, nil
+	b.read[m.Path] = m
+	return nil
 }
 
 // Layers lists the committed layers, newest first: one listing, and one small read

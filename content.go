@@ -2,6 +2,7 @@ package varve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,6 +15,7 @@ import (
 type content struct {
 	layers []*Manifest // the full first
 	files  []leveledFile
+	levels int          // of the files
 	rows   []digest.Row // of the last layer, whose state is the chain's
 
 	// Known once fit was called:
@@ -23,22 +25,36 @@ type content struct {
 
 // content reads the file lists of a chain, for which no order is needed.
 func (b *collectionBucket) content(ctx context.Context, chain *Chain) (*content, error) {
-	out := new(content)
-	level := 0
-	for _, l := range chain.Layers {
-		list, err := readFileList(ctx, b.Bucket, l.Manifest)
-		if err != nil {
-			return nil, err
-		}
-		out.layers, out.rows = append(out.layers, l.Manifest), list.rows
-		levels := 0
-		for _, f := range list.files {
-			out.files = append(out.files, leveledFile{File: f, level: level + f.Tier, layer: l.Manifest})
-			levels = max(levels, f.Tier+1)
-		}
-		level += levels
+	out, errs := b.readable(ctx, chain.Layers)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// readable is what of the layers can be read, and why the rest cannot.
+func (b *collectionBucket) readable(ctx context.Context, layers []*Layer) (*content, []error) {
+	out := new(content)
+	var errs []error
+	for _, l := range layers {
+		list, err := readFileList(ctx, b.Bucket, l.Manifest)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out.add(l.Manifest, list)
+	}
+	return out, errs
+}
+
+// add lays a layer on those before it.
+func (c *content) add(m *Manifest, list *contents) {
+	bottom := c.levels
+	for _, f := range list.files {
+		c.files = append(c.files, leveledFile{File: f, level: bottom + f.Tier, layer: m})
+		c.levels = max(c.levels, bottom+f.Tier+1)
+	}
+	c.layers, c.rows = append(c.layers, m), list.rows
 }
 
 // fit gives the content the order of its keys, and says what cannot be in it.
@@ -124,21 +140,10 @@ func (c *content) checkRows(m *Manifest) error {
 		return &CorruptError{Object: fileListObject(m.Path), Want: "digest rows in order", Got: "others"}
 	}
 	total := digest.Total(c.rows)
-	want := digest.Digest{State: m.Digest.State, Revisions: m.Digest.Revisions, Keys: m.Digest.Keys, Bytes: m.Digest.Bytes}
-	if total != want {
+	if want := m.Digest.sum(); total != want {
 		return &CorruptError{Object: fileListObject(m.Path), Want: "rows that add up to " + describe(want), Got: describe(total)}
 	}
 	return nil
-}
-
-// pieces are the parts of spans, which ascend, that can be read independently, none
-// much larger than it need be.
-func (c *content) pieces(spans []Span) []piece {
-	var out []piece
-	for _, p := range planPieces(c.order, clipViews(c.order, c.views, spans)) {
-		out = append(out, p.split(c.order, partBytes)...)
-	}
-	return out
 }
 
 // wanted are the files that have something to say about spans.

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/varvekv/varve/internal/objectio"
 )
@@ -18,58 +18,23 @@ import (
 // written before the manifest, so that a crash leaves an entry without a layer,
 // never a layer without an entry.
 type index struct {
-	bucket   *objectio.Bucket
+	b        *collectionBucket
 	layers   []LayerInfo // newest end first
 	children map[string][]string
-	accepted map[string]bool // answers so far
+	byEnd    map[Timestamp][]string
 	byID     map[string]LayerInfo
-}
 
-// refRecord is the body of a reference: who needs which layer, so that it is not
-// expired under its reader.
-type refRecord struct {
-	Layer     string    `json:"layer"`
-	Holder    string    `json:"holder"` // the layer that the run writes, or the run
-	Job       string    `json:"job"`
-	CreatedAt time.Time `json:"created_at"`
-}
-
-// retiredRecord is the body of the object that says that a layer is on its way out.
-type retiredRecord struct {
-	Layer     string    `json:"layer"`
-	Job       string    `json:"job"`
-	CreatedAt time.Time `json:"created_at"`
-}
-
-// retired are the layers that were on their way out when the verb began, by ID: one
-// LIST, made once. Who has made a reference since must look again by himself.
-func (b *collectionBucket) retired(ctx context.Context) (map[string]bool, error) {
-	if b.leaving != nil {
-		return b.leaving, nil
-	}
-	leaving := map[string]bool{}
-	for object, err := range b.List(ctx, retiredPrefix) {
-		if err != nil {
-			return nil, storageError("list", retiredPrefix, err)
-		}
-		layer, err := parseRetired(object.Key)
-		if err != nil {
-			continue // somebody else's object
-		}
-		leaving[layer] = true
-	}
-	b.leaving = leaving
-	return leaving, nil
+	accepted map[string]bool // answers so far
+	tips     map[string]tip
+	orphaned map[Timestamp]bool
+	walked   bool // the collection was searched for layers that no entry names
 }
 
 // readIndex lists the entries: one LIST, no manifest is read.
-func readIndex(ctx context.Context, bucket *objectio.Bucket) (*index, error) {
-	x := &index{
-		bucket: bucket, children: map[string][]string{},
-		accepted: map[string]bool{}, byID: map[string]LayerInfo{},
-	}
+func readIndex(ctx context.Context, b *collectionBucket) (*index, error) {
+	x := &index{b: b, accepted: map[string]bool{}, byID: map[string]LayerInfo{}}
 	claims := map[string][]LayerInfo{}
-	for object, err := range bucket.List(ctx, indexPrefix) {
+	for object, err := range b.List(ctx, indexPrefix) {
 		if err != nil {
 			return nil, storageError("list", indexPrefix, err)
 		}
@@ -85,16 +50,24 @@ func readIndex(ctx context.Context, bucket *objectio.Bucket) (*index, error) {
 			return nil, err
 		}
 		if ok {
-			x.layers = append(x.layers, l)
 			x.byID[l.ID] = l
-			x.children[l.ParentID] = append(x.children[l.ParentID], l.ID)
 		}
 	}
-	slices.SortFunc(x.layers, newestFirst)
+	x.arrange()
+	return x, nil
+}
+
+// arrange makes what is looked up by other than IDs.
+func (x *index) arrange() {
+	x.layers = slices.SortedFunc(maps.Values(x.byID), newestFirst)
+	x.children, x.byEnd, x.tips, x.orphaned = map[string][]string{}, map[Timestamp][]string{}, map[string]tip{}, nil
+	for _, l := range x.layers {
+		x.children[l.ParentID] = append(x.children[l.ParentID], l.ID)
+		x.byEnd[l.End] = append(x.byEnd[l.End], l.ID)
+	}
 	for _, ids := range x.children {
 		slices.Sort(ids)
 	}
-	return x, nil
 }
 
 // maxClaims bounds how many manifests are read to find out which of several
@@ -108,11 +81,9 @@ func (x *index) genuine(ctx context.Context, entries []LayerInfo) (LayerInfo, bo
 		return entries[0], true, nil
 	}
 	for _, l := range entries[:min(len(entries), maxClaims)] {
-		m, err := readManifest(ctx, x.bucket, l.Path)
-		var corrupt *CorruptError
-		var format *FormatError
+		m, err := readManifest(ctx, x.b.Bucket, l.Path)
 		switch {
-		case errors.Is(err, ErrNoLayer), errors.As(err, &corrupt), errors.As(err, &format):
+		case isNoLayer(err):
 		case err != nil:
 			return LayerInfo{}, false, err
 		case m.info() == l:
@@ -120,6 +91,14 @@ func (x *index) genuine(ctx context.Context, entries []LayerInfo) (LayerInfo, bo
 		}
 	}
 	return LayerInfo{}, false, nil
+}
+
+// isNoLayer reports whether err, of reading a manifest, says that there is no layer
+// to be had, and not that storage could not be asked.
+func isNoLayer(err error) bool {
+	var corrupt *CorruptError
+	var format *FormatError
+	return errors.Is(err, ErrNoLayer) || errors.As(err, &corrupt) || errors.As(err, &format)
 }
 
 // after are the entries that claim to extend l. One that does not end later than
@@ -156,7 +135,7 @@ func (x *index) accept(ctx context.Context, id string) (bool, error) {
 			return true, nil
 		}
 	}
-	ok, err := committed(ctx, x.bucket, x.byID[id].Path)
+	ok, err := committed(ctx, x.b.Bucket, x.byID[id].Path)
 	if err != nil {
 		return false, err
 	}
@@ -180,41 +159,145 @@ func (x *index) all(ctx context.Context) iter.Seq2[LayerInfo, error] {
 	}
 }
 
-// latest is the newest committed layer of the chain whose full is newest.
+// latest is the newest committed layer of the chain whose full is newest. Retired
+// ones do not count.
 func (x *index) latest(ctx context.Context) (LayerInfo, error) {
-	for l, err := range x.all(ctx) {
-		if err != nil {
-			return LayerInfo{}, err
-		}
-		if l.Full() {
-			tip, _, err := x.tip(ctx, l)
-			return tip, err
-		}
+	for l, err := range x.latests(ctx) {
+		return l, err
 	}
 	return LayerInfo{}, fmt.Errorf("%s: %w", Latest, ErrNoLayer)
 }
 
-// tip is the end of the longest committed path from l on, and its length. Of equal
-// lengths the newest end counts, then the ID.
-func (x *index) tip(ctx context.Context, l LayerInfo) (LayerInfo, int, error) {
-	best, length := l, 0
-	for child := range x.after(l) {
-		ok, err := x.accept(ctx, child.ID)
-		if err != nil {
-			return LayerInfo{}, 0, err
-		}
-		if !ok {
-			continue
-		}
-		tip, n, err := x.tip(ctx, child)
-		if err != nil {
-			return LayerInfo{}, 0, err
-		}
-		if n++; n > length || n == length && newestFirst(tip, best) < 0 {
-			best, length = tip, n
+// latests yields the newest layers of all chains, that whose full is newest first.
+func (x *index) latests(ctx context.Context) iter.Seq2[LayerInfo, error] {
+	return func(yield func(LayerInfo, error) bool) {
+		for l, err := range x.usable(ctx) {
+			if err == nil && !l.Full() {
+				continue
+			}
+			if err == nil {
+				l, err = x.newest(ctx, l)
+			}
+			if !yield(l, err) || err != nil {
+				return
+			}
 		}
 	}
-	return best, length, nil
+}
+
+// usable yields the committed layers that are not retired, newest first. Where the
+// index has lost all of its entries, the collection is searched for them.
+func (x *index) usable(ctx context.Context) iter.Seq2[LayerInfo, error] {
+	return func(yield func(LayerInfo, error) bool) {
+		retired, err := x.b.retired(ctx)
+		if err == nil && len(x.layers) == 0 {
+			err = x.walk(ctx)
+		}
+		if err != nil {
+			yield(LayerInfo{}, err)
+			return
+		}
+		for l, err := range x.all(ctx) {
+			if (err != nil || !retired[l.ID]) && !yield(l, err) {
+				return
+			}
+		}
+	}
+}
+
+// tip is the end of a path of layers, and how many there are in it.
+type tip struct {
+	layer  LayerInfo
+	length int
+}
+
+// newest is the end of the longest committed path from l on. Of equal lengths the
+// newest end counts, then the ID. What is retired ends a path.
+func (x *index) newest(ctx context.Context, l LayerInfo) (LayerInfo, error) {
+	t, err := x.tip(ctx, l)
+	return t.layer, err
+}
+
+func (x *index) tip(ctx context.Context, l LayerInfo) (tip, error) {
+	if t, known := x.tips[l.ID]; known {
+		return t, nil
+	}
+	best := tip{layer: l}
+	children, err := x.successors(ctx, l)
+	if err != nil {
+		return tip{}, err
+	}
+	for _, child := range children {
+		t, err := x.tip(ctx, child)
+		if err != nil {
+			return tip{}, err
+		}
+		t.length++
+		if cmp.Or(best.length-t.length, newestFirst(t.layer, best.layer)) < 0 {
+			best = t
+		}
+	}
+	x.tips[l.ID] = best
+	return best, nil
+}
+
+// successors are the committed layers that extend l, or that which it stands for.
+func (x *index) successors(ctx context.Context, l LayerInfo) ([]LayerInfo, error) {
+	retired, err := x.b.retired(ctx)
+	if err != nil {
+		return nil, err
+	}
+	other, err := x.standsFor(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	var out []LayerInfo
+	for _, parent := range []string{l.ID, other} {
+		for _, id := range x.children[parent] {
+			child := x.byID[id]
+			if parent == "" || child.End.Compare(l.End) <= 0 || parent == other && child.Start != l.End || retired[id] {
+				continue
+			}
+			ok, err := x.accept(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out = append(out, child)
+			}
+		}
+	}
+	return out, nil
+}
+
+// standsFor is the ID of the layer whose state is also that of l, "" if there is none.
+// A manifest is read only where it could make a difference: where layers share an
+// end, or one extends a layer that ends there and that no entry names.
+func (x *index) standsFor(ctx context.Context, l LayerInfo) (string, error) {
+	if len(x.byEnd[l.End]) < 2 && !x.missed()[l.End] {
+		return "", nil
+	}
+	m, err := x.b.manifest(ctx, l.Path)
+	if isNoLayer(err) {
+		return "", nil // whoever wants the layer itself is told
+	}
+	if err != nil || m.info() != l {
+		return "", err
+	}
+	return m.StandsFor, nil
+}
+
+// missed are the ends of layers that others extend and that no entry names.
+func (x *index) missed() map[Timestamp]bool {
+	if x.orphaned == nil {
+		x.orphaned = map[Timestamp]bool{}
+		for _, l := range x.layers {
+			if _, known := x.byID[l.ParentID]; !l.Full() && !known {
+				x.orphaned[l.Start] = true
+			}
+		}
+	}
+	return x.orphaned
 }
 
 // committed peeks at the manifest of the layer at path.

@@ -342,7 +342,7 @@ func TestCollectionsUnderPrefixesDoNotMix(t *testing.T) {
 	outer.lay(layerAt(1, none, 10))
 	for _, prefix := range []string{"index", "a", "a/b", "a-b"} {
 		b := objectio.New(outer.faults.Open(), prefix)
-		x, err := readIndex(t.Context(), b)
+		x, err := readIndex(t.Context(), &collectionBucket{Bucket: b})
 		require.NoError(t, err)
 		require.Empty(t, x.layers, prefix)
 	}

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/varvekv/varve/export"
-	"github.com/varvekv/varve/internal/merge"
 	"github.com/varvekv/varve/internal/objectio"
 	"github.com/varvekv/varve/sink"
 )
@@ -87,54 +86,6 @@ func (r *restore) check(ctx context.Context) error {
 	return errors.Join(missing...)
 }
 
-// loadPlan is how what is wanted gets into the destination.
-type loadPlan struct {
-	linked []view  // of whole files, which it takes as they are
-	merged []piece // of which it takes the entries
-	reread []piece // of what is linked, to be digested
-}
-
-// plan finds what can be linked: all views of a piece, or none.
-func (r *restore) plan() *loadPlan {
-	order := r.info.Order
-	out := new(loadPlan)
-	for _, p := range planPieces(order, clipViews(order, r.content.views, r.spans)) {
-		parts := p.split(order, partBytes)
-		if !r.links(p) {
-			out.merged = append(out.merged, parts...)
-			continue
-		}
-		out.linked = append(out.linked, p.views...)
-		if r.opts.Prove {
-			out.reread = append(out.reread, parts...)
-		}
-	}
-	return out
-}
-
-// links reports whether the destination takes the files of p as they are: all of
-// every file counts and is wanted, it knows their format, and it can lay one over
-// another as high as they are.
-func (r *restore) links(p piece) bool {
-	if r.tables == nil {
-		return false
-	}
-	for _, v := range p.views {
-		if !r.takes(v) || len(p.views) > 1 && v.level >= r.tables.Levels {
-			return false
-		}
-	}
-	return true
-}
-
-// takes reports whether the destination takes the file as it is.
-func (r *restore) takes(v view) bool {
-	return v.form.Revisions == r.info.Revisions &&
-		slices.Contains(r.tables.Formats, v.Format) &&
-		(v.KeySchema == "" || slices.Contains(r.tables.KeySchemas, v.KeySchema)) &&
-		v.whole(r.info.Order)
-}
-
 // load brings all that is wanted into the staging area of the destination.
 func (r *restore) load(ctx context.Context, ingester export.Ingester) (err error) {
 	tables, ok := ingester.(export.TableLoader)
@@ -145,7 +96,7 @@ func (r *restore) load(ctx context.Context, ingester export.Ingester) (err error
 	r.proof = newProof(r.content)
 	plan := r.plan()
 	r.report.begin(PhaseLoad, r.expect(plan))
-	shelf := newShelf(r.bucket.Bucket, slices.Concat(plan.merged, plan.reread))
+	shelf := newShelf(r.bucket.Bucket, slices.Concat(plan.stacked, plan.merged, plan.reread))
 	defer func() { err = errors.Join(err, shelf.close()) }()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opts.Concurrency)
@@ -162,6 +113,9 @@ func (r *restore) load(ctx context.Context, ingester export.Ingester) (err error
 	}
 	for _, v := range plan.linked {
 		each(v.span, func() error { return r.link(gctx, tables, v) })
+	}
+	for _, p := range plan.stacked {
+		each(p.span, func() error { return r.stack(gctx, tables, shelf, p) })
 	}
 	for _, p := range plan.merged {
 		each(p.span, func() error { return r.merge(gctx, ingester, shelf, p) })
@@ -181,7 +135,7 @@ func (r *restore) expect(plan *loadPlan) int64 {
 	for _, v := range plan.linked {
 		r.left[v.leveledFile]++
 	}
-	for _, p := range plan.merged {
+	for _, p := range slices.Concat(plan.stacked, plan.merged) {
 		for _, f := range p.files() {
 			r.left[f]++
 		}
@@ -191,73 +145,6 @@ func (r *restore) expect(plan *loadPlan) int64 {
 		total += f.Size
 	}
 	return total
-}
-
-// link copies one table, every byte of it checked, into the staging area.
-func (r *restore) link(ctx context.Context, tables export.TableLoader, v view) error {
-	level := v.level
-	if r.tables.Levels <= 1 {
-		level = 0
-	}
-	w, err := tables.LoadTable(ctx, export.TableInfo{
-		Span: v.Span, Level: level, Format: v.Format, KeySchema: v.KeySchema, Bytes: v.Plain,
-	})
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	if err := sink.Copy(ctx, r.bucket.Bucket, v.File, w); err != nil {
-		return err
-	}
-	if err := w.Finish(); err != nil {
-		return err
-	}
-	r.loaded(v.Counts, v.leveledFile)
-	return nil
-}
-
-// merge adds the entries of a piece one by one, digesting them as they pass.
-func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	loader, err := ingester.Load(ctx, p.span)
-	if err != nil {
-		return err
-	}
-	var counts sink.Counts
-	part := r.proof.part()
-	for src.Next() {
-		e := src.Entry()
-		counts.Add(e)
-		if err := part.add(e); err != nil {
-			return err
-		}
-		if err := loader.Add(e); err != nil {
-			return err
-		}
-	}
-	if err := src.Err(); err != nil {
-		return err
-	}
-	if err := loader.Finish(); err != nil {
-		return err
-	}
-	part.done(p.span)
-	r.loaded(counts, p.files()...)
-	return nil
-}
-
-// reread digests a piece that is linked.
-func (r *restore) reread(ctx context.Context, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	return r.proof.part().addAll(src, p.span)
 }
 
 // loaded notes entries that were put into the destination, and the files they came

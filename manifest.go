@@ -76,6 +76,11 @@ type Digest struct {
 	Source    DigestSource `json:"source"`
 }
 
+// sum is the digest without what it proves.
+func (d *Digest) sum() digest.Digest {
+	return digest.Digest{State: d.State, Revisions: d.Revisions, Keys: d.Keys, Bytes: d.Bytes}
+}
+
 // DigestSource says what a digest proves.
 type DigestSource string
 

@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +12,8 @@ import (
 // RestoreOptions say what is restored and how. A nil pointer and the zero value are
 // the defaults.
 type RestoreOptions struct {
-	// From is the layer to restore: Latest, a path, or a layer ID. "": the newest
-	// that ends at AsOf, or Latest.
+	// From is the layer to restore: Latest, a path, or a layer ID. "": the newest chain
+	// that holds the targets, up to AsOf.
 	From string
 	// AsOf is the moment to restore. Zero: the end of From.
 	AsOf Timestamp
@@ -142,10 +143,10 @@ func (r *restore) resolve(ctx context.Context) (err error) {
 	if r.bucket, err = r.c.gate(ctx, r.c.bucket.With(r.meter)); err != nil {
 		return err
 	}
-	if r.chain, err = r.bucket.resolve(ctx, r.opts.From, r.opts.AsOf); err != nil {
+	if r.chain, err = r.choose(ctx, wanted); err != nil {
 		return err
 	}
-	if err := r.fits(wanted); err != nil {
+	if r.spans, err = r.fits(r.chain.tip().Manifest, wanted); err != nil {
 		return err
 	}
 	if r.content, err = r.bucket.content(ctx, r.chain); err != nil {
@@ -154,29 +155,72 @@ func (r *restore) resolve(ctx context.Context) (err error) {
 	return r.content.fit(r.info.Order)
 }
 
-// fits compares the layer with the destination and the targets.
-func (r *restore) fits(wanted []Span) error {
-	m := r.chain.tip().Manifest
-	if got := r.info.Order.WithDefaults().Name; got != m.Order {
-		return &OrderError{Want: m.Order, Got: got}
+// choose finds the chain that was asked for or, if none was, the newest one of these
+// targets. Several chains of one collection may be of several stores.
+func (r *restore) choose(ctx context.Context, wanted []Span) (*Chain, error) {
+	if r.opts.From != "" {
+		return r.bucket.resolve(ctx, r.opts.From, r.opts.AsOf)
 	}
-	if r.opts.Prove && m.Digest == nil {
-		return &OptionError{Field: "Prove", Reason: "the backup was taken without digests"}
+	x, err := r.bucket.index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	candidates := x.latests(ctx)
+	if !r.opts.AsOf.IsZero() {
+		candidates = x.allAt(ctx, r.opts.AsOf)
+	}
+	var first error
+	for l, err := range candidates {
+		var m *Manifest
+		if err == nil {
+			m, err = r.bucket.manifest(ctx, l.Path)
+		}
+		if err != nil {
+			return nil, err // to pass over a newer layer that is damaged would bring back an old state
+		}
+		_, err = r.fits(m, wanted)
+		if err == nil {
+			return r.bucket.chain(ctx, l)
+		}
+		if !isOtherTarget(err) {
+			return nil, err
+		}
+		first = cmp.Or(first, err)
+	}
+	if first == nil {
+		first = fmt.Errorf("%s: %w", Latest, ErrNoLayer)
+	}
+	return nil, first
+}
+
+// isOtherTarget reports whether err says that a layer is of something else.
+func isOtherTarget(err error) bool {
+	var target *TargetError
+	var order *OrderError
+	return errors.As(err, &target) || errors.As(err, &order)
+}
+
+// fits compares a layer with the destination and the targets, and returns the spans
+// to restore.
+func (r *restore) fits(m *Manifest, wanted []Span) ([]Span, error) {
+	if got := r.info.Order.WithDefaults().Name; got != m.Order {
+		return nil, &OrderError{Want: m.Order, Got: got}
+	}
+	if r.targets.cluster && !m.Complete {
+		return nil, &TargetError{Name: "Cluster", Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
 	}
 	if r.targets.cluster {
-		if !m.Complete {
-			return &TargetError{Name: "Cluster", Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
-		}
-		r.spans = m.Spans
-		return nil
+		wanted = m.Spans
 	}
 	for _, w := range wanted {
 		if !coveredBy(r.info.Order, m.Spans, w) {
-			return &TargetError{Name: w.String(), Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
+			return nil, &TargetError{Name: w.String(), Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
 		}
 	}
-	r.spans = wanted
-	return nil
+	if r.opts.Prove && m.Digest == nil {
+		return nil, &OptionError{Field: "Prove", Reason: "the backup was taken without digests"}
+	}
+	return wanted, nil
 }
 
 // begin opens the destination, which refuses if it holds data.

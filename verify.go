@@ -107,6 +107,7 @@ type verification struct {
 
 	mu      sync.Mutex
 	report  *Report
+	partial bool            // of the chain or a list not all could be read
 	damaged map[string]bool // paths of files of which a problem is known
 }
 
@@ -134,8 +135,9 @@ func (c *Collection) newVerification(opts VerifyOptions) (*verification, error) 
 	}, nil
 }
 
-// verify climbs the levels. A problem of one file does not end it: the others are
-// looked at too, so that the report is complete.
+// verify climbs the levels. A problem of one object does not end it: the others are
+// looked at too, so that the report is complete. But where a manifest or a list is
+// damaged, nobody knows what the keys are, and no more than hashes are compared.
 func (v *verification) verify(ctx context.Context, from string) (*Report, error) {
 	if err := v.resolve(ctx, from); err != nil {
 		return nil, err
@@ -150,7 +152,7 @@ func (v *verification) verify(ctx context.Context, from string) (*Report, error)
 		{VerifyRehearsal, v.rehearse},
 	}
 	for _, step := range climb {
-		if v.opts.Level < step.level {
+		if v.opts.Level < step.level || v.partial && step.level > VerifyHash {
 			break
 		}
 		if err := step.check(ctx); err != nil {
@@ -175,14 +177,19 @@ func (v *verification) resolve(ctx context.Context, from string) (err error) {
 	if v.bucket, err = v.c.gate(ctx, v.c.bucket.With(v.meter)); err != nil {
 		return err
 	}
-	if v.chain, err = v.bucket.resolve(ctx, from, Timestamp{}); err != nil {
+	if err := v.follow(ctx, from); err != nil {
 		return err
 	}
 	for _, l := range v.chain.Layers {
 		v.report.Chain = append(v.report.Chain, l.LayerInfo)
 	}
-	if v.content, err = v.bucket.content(ctx, v.chain); err != nil {
-		return err
+	var errs []error
+	v.content, errs = v.bucket.readable(ctx, v.chain.Layers)
+	for _, err := range errs {
+		v.partial = true
+		if err := v.problem(err.Error(), err); err != nil {
+			return err
+		}
 	}
 	v.report.Files = int64(len(v.content.files))
 	var total int64
@@ -194,6 +201,34 @@ func (v *verification) resolve(ctx context.Context, from string) (err error) {
 		return nil
 	}
 	return v.fit(ctx)
+}
+
+// follow finds the chain. If it is broken, all that is wrong with its manifests
+// becomes part of the report, and the layers that can be read are the chain.
+func (v *verification) follow(ctx context.Context, from string) error {
+	tip, err := v.bucket.find(ctx, from)
+	if err != nil {
+		return err
+	}
+	v.chain, err = v.bucket.chain(ctx, tip)
+	if err == nil || !isBroken(err) {
+		return err
+	}
+	layers, errs := v.bucket.survey(ctx, tip)
+	if len(layers) == 0 {
+		return err
+	}
+	v.chain, v.partial = &Chain{Layers: layers, AsOf: tip.End}, true
+	v.report.Problems = append(v.report.Problems, err)
+	for _, other := range errs {
+		switch {
+		case !isBroken(other):
+			return other
+		case other.Error() != err.Error():
+			v.report.Problems = append(v.report.Problems, other)
+		}
+	}
+	return nil
 }
 
 // fit finds the order of keys: that of the scratch store, or one that the
@@ -215,7 +250,12 @@ func (v *verification) fit(ctx context.Context) error {
 	if v.opts.Level >= VerifyDigest && m.Digest == nil {
 		return &OptionError{Field: "Level", Reason: fmt.Sprintf("%s needs a digest, and the backup was taken without", v.opts.Level)}
 	}
-	return v.content.fit(order)
+	if v.partial {
+		return nil
+	}
+	err = v.content.fit(order)
+	v.partial = err != nil
+	return v.problem("fit", err)
 }
 
 // problem notes what is wrong with a file, once. What is no statement about the

@@ -3,6 +3,7 @@ package sink
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -20,21 +21,23 @@ const (
 	indexBlockBytes = 256 << 10
 )
 
-// table writes entries as one sorted table into frames.
+// table writes entries as one sorted table.
 type table struct {
 	form   Form
 	layers Overlay
 	w      *sstable.Writer
 	plain  *writable
+	frames *frame.Writer // nil: it is written to memory
 	counts Counts
 	closed bool
 
 	key, value []byte // buffers of the versioned form
 }
 
-// writable lets the table writer write into frames, which copy what they get.
+// writable lets the table writer write into frames or a buffer, which copy what they
+// get.
 type writable struct {
-	frames  *frame.Writer
+	to      io.Writer
 	size    int64
 	aborted bool
 }
@@ -44,7 +47,7 @@ func (w *writable) Write(p []byte) error {
 		return errAborted
 	}
 	w.size += int64(len(p))
-	_, err := w.frames.Write(p)
+	_, err := w.to.Write(p)
 	return err
 }
 
@@ -52,7 +55,13 @@ func (w *writable) Finish() error { return nil }
 func (w *writable) Abort()        {}
 
 func newTable(frames *frame.Writer, form Form, layers Overlay) *table {
-	plain := &writable{frames: frames}
+	t := newPlainTable(frames, form, layers)
+	t.frames = frames
+	return t
+}
+
+func newPlainTable(to io.Writer, form Form, layers Overlay) *table {
+	plain := &writable{to: to}
 	return &table{form: form, layers: layers, plain: plain, w: sstable.NewWriter(plain, sstable.WriterOptions{
 		TableFormat:    sstable.TableFormatPebblev3,
 		Comparer:       form.comparer(),
@@ -69,7 +78,7 @@ func newTable(frames *frame.Writer, form Form, layers Overlay) *table {
 // frames as it is stored, the rest as it is.
 func (t *table) stored() int64 {
 	framed := t.plain.size - t.plain.size%frame.PlainSize
-	return t.plain.frames.Stored() + int64(t.w.Raw().EstimatedSize()) - framed
+	return t.frames.Stored() + int64(t.w.Raw().EstimatedSize()) - framed
 }
 
 // point adds a Set or Delete, in order.

@@ -1,0 +1,122 @@
+package varve
+
+import (
+	"context"
+	"errors"
+
+	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/internal/merge"
+	"github.com/varvekv/varve/sink"
+)
+
+// link copies one table, every byte of it checked, into the staging area.
+func (r *restore) link(ctx context.Context, tables export.TableLoader, v view) error {
+	level := v.level
+	if r.tables.Levels <= 1 {
+		level = 0
+	}
+	w, err := tables.LoadTable(ctx, export.TableInfo{
+		Span: v.Span, Level: level, Format: v.Format, KeySchema: v.KeySchema, Bytes: v.Plain,
+	})
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	if err := sink.Copy(ctx, r.bucket.Bucket, v.File, w); err != nil {
+		return err
+	}
+	if err := w.Finish(); err != nil {
+		return err
+	}
+	r.loaded(v.Counts, v.leveledFile)
+	return nil
+}
+
+// merge adds the entries of a piece one by one, digesting them as they pass.
+func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *shelf, p piece) (err error) {
+	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	loader, err := ingester.Load(ctx, p.span)
+	if err != nil {
+		return err
+	}
+	var counts sink.Counts
+	part := r.proof.part()
+	for src.Next() {
+		e := src.Entry()
+		counts.Add(e)
+		if err := part.add(e); err != nil {
+			return err
+		}
+		if err := loader.Add(e); err != nil {
+			return err
+		}
+	}
+	if err := src.Err(); err != nil {
+		return err
+	}
+	if err := loader.Finish(); err != nil {
+		return err
+	}
+	part.done(p.span)
+	r.loaded(counts, p.files()...)
+	return nil
+}
+
+// reread digests a piece that is linked.
+func (r *restore) reread(ctx context.Context, shelf *shelf, p piece) (err error) {
+	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	return r.proof.part().addAll(src, p.span)
+}
+
+// stackBytes is about how large a table is that upper levels are merged to. It is
+// built in memory, for the destination wants to know its size first.
+const stackBytes = 32 << 20
+
+// stack merges a piece of upper levels to tables of one level, deletions included.
+func (r *restore) stack(ctx context.Context, tables export.TableLoader, shelf *shelf, p piece) (err error) {
+	src, err := openSource(ctx, shelf, p, r.info.Order, merge.Changes)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	var counts sink.Counts
+	w := sink.NewPlainWriter(sink.Form{Order: r.info.Order}, p.span, stackBytes, func(t sink.PlainTable) error {
+		counts = counts.Plus(t.Counts)
+		return loadPlain(ctx, tables, t)
+	})
+	defer w.Abort()
+	for src.Next() {
+		if err := w.Add(src.Entry()); err != nil {
+			return err
+		}
+	}
+	if err := src.Err(); err != nil {
+		return err
+	}
+	if err := w.Finish(); err != nil {
+		return err
+	}
+	r.loaded(counts, p.files()...)
+	return nil
+}
+
+// loadPlain hands over a table that lies on what is linked.
+func loadPlain(ctx context.Context, tables export.TableLoader, t sink.PlainTable) error {
+	w, err := tables.LoadTable(ctx, export.TableInfo{Span: t.Span, Level: 1, Format: sink.TableFormat, Bytes: int64(len(t.Bytes))})
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	if _, err := w.Write(t.Bytes); err != nil {
+		return err
+	}
+	return w.Finish()
+}
