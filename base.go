@@ -234,10 +234,8 @@ func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error)
 	if err != nil {
 		return needed, err
 	}
-	for child := range x.after(*l) {
-		if ok, err := x.accept(ctx, child.ID); err != nil || ok {
-			return superseded, err
-		}
+	if children, err := x.successors(ctx, *l); err != nil || len(children) > 0 {
+		return superseded, err
 	}
 	m, err := r.bucket.manifest(ctx, l.Path)
 	if err != nil {

@@ -54,7 +54,7 @@ func (r *run) planComparison(ctx context.Context, s export.Snapshot) ([]task, er
 				continue
 			}
 		}
-		tasks = append(tasks, task{span: seg.span, bytes: seg.digest.Bytes, way: comparison, segments: []segment{seg}})
+		tasks = append(tasks, task{span: seg.span, bytes: seg.digest.Bytes, by: comparison, segments: []segment{seg}})
 	}
 	return tasks, nil
 }

@@ -64,7 +64,7 @@ func (r *run) exportTask(ctx context.Context, s export.Snapshot, n int, t task, 
 	}
 	defer w.Abort()
 	result, err := w.Finish()
-	if t.way == comparison && !r.opts.NoDigest {
+	if t.by == comparison && !r.opts.NoDigest {
 		result.Rows = rows
 	}
 	return result, err
@@ -84,7 +84,7 @@ func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) 
 		Overlay:     overlay,
 		Compression: codecs[r.opts.Compression],
 		TargetBytes: r.opts.TargetFileBytes,
-		NoDigest:    r.opts.NoDigest || t.way == toldChange || t.way == comparison,
+		NoDigest:    r.opts.NoDigest || t.by == toldChange || t.by == comparison,
 		Name:        func(file int) string { return formatData(r.layer.Path, r.layer.ID, n, file) },
 		Wrote:       r.wrote,
 	})
@@ -96,7 +96,7 @@ func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) 
 			w.Abort()
 		}
 	}()
-	switch t.way {
+	switch t.by {
 	case toldChange:
 		err = r.exportChanges(ctx, s, t.span, w)
 	case comparison:

@@ -62,8 +62,7 @@ func (b *collectionBucket) tipOf(ctx context.Context, into string) (LayerInfo, e
 	if err != nil {
 		return LayerInfo{}, err
 	}
-	tip, _, err := x.tip(ctx, named)
-	return tip, err
+	return x.newest(ctx, named)
 }
 
 // fullDue reports whether the full began FullEvery ago. If it began later than now,
@@ -137,17 +136,14 @@ func (r *run) refer(ctx context.Context, layer string) error {
 
 // after is what the end of the layer must come after. A store without history has
 // the time from a clock, which may have been set back: a new full must still be the
-// latest, so it comes after everything that was committed.
+// latest, so it comes after everything that is listed, be it committed or not.
 func (r *run) after(ctx context.Context) (Timestamp, error) {
 	if r.parent != nil || r.info.Revisions {
 		return r.layer.Start, nil
 	}
 	x, err := r.bucket.index(ctx)
-	if err != nil {
+	if err != nil || len(x.layers) == 0 {
 		return Timestamp{}, err
 	}
-	for l, err := range x.all(ctx) {
-		return l.End, err
-	}
-	return Timestamp{}, nil
+	return x.layers[0].End, nil
 }

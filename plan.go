@@ -12,18 +12,18 @@ import (
 type task struct {
 	span     Span
 	bytes    int64 // estimate
-	way      way
+	by       method
 	segments []segment // of span, to compare
 }
 
-// way is how what a task writes is found.
-type way int
+// method is how what a task writes is found.
+type method int
 
 const (
-	wholeState way = iota // everything, onto nothing
-	introduced            // everything, in the place of whatever was there
-	toldChange            // what the store says has changed
-	comparison            // what differs from the chain
+	wholeState method = iota // everything, onto nothing
+	introduced               // everything, in the place of whatever was there
+	toldChange               // what the store says has changed
+	comparison               // what differs from the chain
 )
 
 const (
@@ -51,7 +51,7 @@ func (r *run) plan(ctx context.Context, s export.Snapshot) ([]task, error) {
 // planState cuts the spans as the snapshot partitions them, and joins neighbours
 // until a task is worth a file: an eighth of a worker's share, at least 16 MiB and
 // at most twice what a file may hold.
-func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, w way) ([]task, error) {
+func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, by method) ([]task, error) {
 	var pieces []task
 	for _, span := range spans {
 		part, err := r.partition(ctx, s, span, Timestamp{})
@@ -60,7 +60,7 @@ func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, w 
 		}
 		pieces = append(pieces, part...)
 	}
-	return r.join(pieces, minTaskBytes, w), nil
+	return r.join(pieces, minTaskBytes, by), nil
 }
 
 // planChanges asks the store for what changed. One that cannot tell is compared
@@ -111,14 +111,14 @@ func bytesOf(tasks []task) (total int64) {
 }
 
 // join makes tasks of pieces.
-func (r *run) join(pieces []task, least int64, w way) []task {
+func (r *run) join(pieces []task, least int64, by method) []task {
 	limit := max(bytesOf(pieces)/int64(r.opts.Concurrency)/tasksPerWorker, least)
 	if r.opts.TargetFileBytes < limit/2 {
 		limit = 2 * r.opts.TargetFileBytes
 	}
 	tasks := joinTasks(pieces, r.info.Order, limit)
 	for i := range tasks {
-		tasks[i].way = w
+		tasks[i].by = by
 	}
 	return tasks
 }
