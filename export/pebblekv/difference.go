@@ -44,6 +44,10 @@ func (c *changes) difference(ctx context.Context, now *checkpoint) (*difference,
 	defer c.mu.Unlock()
 	if c.found == nil {
 		d, err := findDifference(ctx, c.base, now)
+		if err != nil && ctx.Err() == nil {
+			// If it is not the base that cannot be read, others will say so.
+			err = fmt.Errorf("%w: %w", export.ErrNoBase, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("compare with %s: %w", c.base.path, err)
 		}
