@@ -1,12 +1,11 @@
 package varve_test
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,90 +18,117 @@ import (
 	"github.com/varvekv/varve/export/kvtest"
 	"github.com/varvekv/varve/export/memkv"
 	"github.com/varvekv/varve/export/pebblekv"
-	"github.com/varvekv/varve/internal/faultblob"
 )
-
-var (
-	modelSeed = flag.Uint64("model.seed", 0, "replay the history of this seed; 0: others each time")
-	modelTime = flag.Duration("model.time", 10*time.Second, "how long to try random histories")
-)
-
-// TestModel takes random histories of random stores, backs them up with random
-// options while they are written to, and restores the layers into everything that
-// takes them. What comes out must be what the model held at the moment of the
-// snapshot. The history of a seed is the same each time, but for how far writers got
-// while a backup ran.
-func TestModel(t *testing.T) {
-	t.Parallel()
-	deadline := time.Now().Add(*modelTime)
-	for n := 0; n == 0 || *modelSeed == 0 && time.Now().Before(deadline); n++ {
-		seed := *modelSeed
-		if seed == 0 {
-			seed = rand.Uint64()
-		}
-		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { newHistory(t, seed).run() }) {
-			t.Fatalf("replay with: go test -run TestModel . -args -model.seed %d", seed)
-		}
-	}
-}
 
 // history is a database, what was done to it, and the model of it.
 type history struct {
 	*testing.T
 	rng   *rand.Rand
-	db    engine
+	clock *clock
+	what  string        // kind of database
+	fresh func() engine // one of that kind
 	order *export.Order
-	mvcc  bool // keys have suffixes
-	model *memkv.Store
-	once  map[string]bool // keys set exactly once since they were last absent
+	mvcc  bool     // keys have suffixes
+	deeds []string // kinds of writes, some more often than others
 
-	mu sync.Mutex
-	at []export.Timestamp // of the model after each write
+	db    engine
+	once  map[string]bool // keys set exactly once since they were last absent
+	saved int             // writes before the files were copied; -1: they were not
+
+	mu    sync.Mutex
+	model *memkv.Store
+	log   []*write           // all that was done to the database
+	at    []export.Timestamp // of the model after each write
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
-	h := &history{T: t, rng: rand.New(rand.NewPCG(seed, 0)), once: map[string]bool{}}
-	partition := int64(1 << (8 + h.rng.IntN(8)))
-	switch h.rng.IntN(4) {
-	case 0:
-		h.db = memEngine{newStore(t, &memkv.Options{SingleRevision: true, PartitionBytes: partition})}
-	case 1:
-		h.db = memEngine{newStore(t, &memkv.Options{PartitionBytes: partition})}
-	case 2:
-		h.db = newPebbleEngine(t, &pebble.Options{})
-	case 3:
-		h.mvcc = true
-		h.db = newPebbleEngine(t, suffixOptions())
-	}
+	h := &history{T: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: newClock(), saved: -1}
+	h.chooseEngine()
+	h.chooseDeeds()
+	h.begin(h.fresh(), nil)
 	info, err := h.db.Info(t.Context())
 	require.NoError(t, err)
 	h.order = info.Order
-	h.model = newStore(t, &memkv.Options{Order: h.order})
+	h.forget()
 	return h
 }
 
-func (h *history) run() {
-	c := collectionIn(h, faultblob.New(h, nil), &varve.CollectionOptions{Orders: h.orders()})
-	h.writes(h.rng.IntN(1500))
-	for range 1 + h.rng.IntN(2) {
-		h.backup(c)
-		h.writes(h.rng.IntN(300))
+func (h *history) chooseEngine() {
+	partition := int64(1 << (8 + h.rng.IntN(8)))
+	memory := memkv.Options{PartitionBytes: partition, Now: h.clock.now}
+	kinds := []struct {
+		name    string
+		options func() *pebble.Options // nil: in memory
+	}{
+		{"single revisions", nil},
+		{"revisions", nil},
+		{"default", func() *pebble.Options { return &pebble.Options{} }},
+		{"deep", func() *pebble.Options { return &pebble.Options{} }},
+		{"virtual tables", func() *pebble.Options {
+			return deepen(&pebble.Options{FormatMajorVersion: pebble.FormatVirtualSSTables})
+		}},
+		{"value separation", separateOptions},
+		{"suffixes", suffixOptions},
+	}
+	kind := kinds[h.rng.IntN(len(kinds))]
+	h.what, h.mvcc = kind.name, kind.name == "suffixes"
+	deep, apart, logless := h.what == "deep" || h.rng.IntN(2) == 0, h.rng.IntN(2) == 0, h.rng.IntN(8) == 0
+	h.fresh = func() engine {
+		if kind.options == nil {
+			memory.SingleRevision = kind.name == "single revisions"
+			return &memEngine{Store: newStore(h, &memory)}
+		}
+		o := kind.options()
+		o.DisableWAL = logless
+		if deep {
+			deepen(o)
+		}
+		opts := pebblekv.Options{Now: h.clock.now}
+		if apart {
+			opts.SnapshotDir = "/snapshots"
+		}
+		return newPebbleEngine(h, o, opts)
 	}
 }
 
-func (h *history) orders() []export.Order {
-	if h.order == nil {
-		return nil
+// chooseDeeds leaves out what hides the rest: where range kinds and merges are, more
+// is compared than otherwise.
+func (h *history) chooseDeeds() {
+	h.deeds = []string{"set", "set", "set", "set", "set", "set", "delete", "delete", "sized", "single", "single", "ingest"}
+	if h.rng.IntN(2) == 0 {
+		h.deeds = append(h.deeds, "merge", "merge")
 	}
-	return []export.Order{*h.order}
+	if h.rng.IntN(2) == 0 {
+		h.deeds = append(h.deeds, "excise", "replace")
+	}
+	if h.rng.IntN(2) == 0 {
+		h.deeds = append(h.deeds, "delete range", "range key set", "range key unset", "range key delete")
+	}
+}
+
+// begin goes on with another database, which holds a state.
+func (h *history) begin(db engine, state []export.Entry) {
+	h.db, h.saved = db, -1
+	h.forget()
+	for _, e := range state {
+		h.remember(&write{Entry: e})
+	}
+}
+
+// forget makes the model empty.
+func (h *history) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.model, h.log, h.at, h.once = newStore(h, &memkv.Options{Order: h.order}), nil, nil, map[string]bool{}
 }
 
 // writes changes database and model alike.
 func (h *history) writes(n int) {
 	h.Helper()
 	for range n {
-		if h.rng.IntN(100) == 0 {
-			require.NoError(h, h.db.shake(h.rng, varve.Span{Start: h.key(0, 0), End: h.key(modelNames, 0)}))
+		if h.rng.IntN(60) == 0 {
+			i, j := h.rng.IntN(modelNames), h.rng.IntN(modelNames)
+			require.NoError(h, h.db.shake(h.rng, varve.Span{Start: h.key(min(i, j), 0), End: h.key(max(i, j)+1, 0)}))
 		}
 		h.write(h.draw())
 	}
@@ -110,31 +136,49 @@ func (h *history) writes(n int) {
 
 const modelNames = 60
 
+// draw is a write to come. It takes the same random numbers whatever the state is.
 func (h *history) draw() *write {
 	i, j := h.rng.IntN(modelNames), h.rng.IntN(modelNames)
-	from, to := h.key(min(i, j), 0), h.key(max(i, j)+1, 0)
+	from, to, near := h.key(min(i, j), 0), h.key(max(i, j)+1, 0), h.key(min(i, j)+1+h.rng.IntN(4), 0)
 	w := &write{Entry: export.Entry{Kind: export.Set, Key: h.key(i, h.rng.IntN(3)), Value: h.value()}}
-	switch h.rng.IntN(24) {
-	case 0, 1, 2, 3:
+	suffix := h.suffix(1 + h.rng.IntN(2))
+	switch deed := h.deeds[h.rng.IntN(len(h.deeds))]; deed {
+	case "delete":
 		w.Kind = export.Delete
-	case 4:
-		w.Kind, w.Key, w.End = export.DeleteRange, from, h.key(min(i, j)+1+h.rng.IntN(4), 0)
-	case 5:
-		w.Kind, w.Key, w.End, w.Suffix = export.RangeKeySet, from, to, h.suffix(1+h.rng.IntN(2))
-	case 6:
-		w.Kind, w.Key, w.End, w.Suffix = export.RangeKeyUnset, from, to, h.suffix(1+h.rng.IntN(2))
-	case 7:
-		w.Kind, w.Key, w.End = export.RangeKeyDelete, from, to
-	case 8, 9:
-		w.how = "merge"
-	case 10:
-		w.how = "ingest"
-	case 11, 12:
+	case "sized":
+		w.Kind, w.how = export.Delete, deed
+	case "single":
 		if h.once[string(w.Key)] {
-			w.Kind, w.how = export.Delete, "single"
+			w.Kind, w.how = export.Delete, deed
 		}
+	case "merge", "ingest":
+		w.how = deed
+	case "excise":
+		w.Kind, w.Key, w.End, w.how = export.DeleteRange, from, near, deed
+	case "replace":
+		w.Key, w.End, w.how = from, near, deed
+	case "delete range":
+		w.Kind, w.Key, w.End = export.DeleteRange, from, near
+	case "range key set":
+		w.Kind, w.Key, w.End, w.Suffix = export.RangeKeySet, from, to, suffix
+	case "range key unset":
+		w.Kind, w.Key, w.End, w.Suffix = export.RangeKeyUnset, from, to, suffix
+	case "range key delete":
+		w.Kind, w.Key, w.End = export.RangeKeyDelete, from, near
 	}
 	return w
+}
+
+// drawn are writes to make while a snapshot is taken. Whether a key may be
+// single-deleted is not known yet.
+func (h *history) drawn(n int) []*write {
+	out := make([]*write, 0, n)
+	for range n {
+		if w := h.draw(); w.how != "single" {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 func (h *history) key(name, version int) []byte {
@@ -155,108 +199,9 @@ func (h *history) suffix(version int) []byte {
 	return fmt.Appendf(nil, "@%d", version)
 }
 
+// value is one of few, so that keys get back what they had.
 func (h *history) value() []byte {
-	return slices.Repeat(fmt.Appendf(nil, "%d", h.rng.IntN(1000)), h.rng.IntN(10))
-}
-
-func (h *history) write(w *write) {
-	h.Helper()
-	require.NoError(h, h.db.write(w))
-	key := string(w.Key)
-	switch w.Kind {
-	case export.Set:
-		old, there := h.model.Get(w.Key)
-		if w.how == "merge" {
-			w.Value = append(old, w.Value...)
-		}
-		h.once[key] = !there && w.how == ""
-		h.model.Set(w.Key, w.Value)
-	case export.Delete:
-		h.model.Delete(w.Key)
-		delete(h.once, key)
-	case export.DeleteRange:
-		h.model.DeleteRange(w.Key, w.End)
-		clear(h.once)
-	case export.RangeKeySet:
-		h.model.RangeKeySet(w.Key, w.End, w.Suffix, w.Value)
-	case export.RangeKeyUnset:
-		h.model.RangeKeyUnset(w.Key, w.End, w.Suffix)
-	case export.RangeKeyDelete:
-		h.model.RangeKeyDelete(w.Key, w.End)
-	}
-	h.wrote()
-}
-
-// wrote notes the moment after a write; writing nothing is how it is found out.
-func (h *history) wrote() {
-	at := h.model.Delete(h.key(modelNames+9, 0))
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.at = append(h.at, at)
-}
-
-// past is how many writes there were.
-func (h *history) past() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.at)
-}
-
-// after is what the model held in the spans after n writes.
-func (h *history) after(n int, spans []varve.Span) []string {
-	var at export.Timestamp
-	if n > 0 {
-		at = h.at[n-1]
-	}
-	return clip(h.order, h.model.StateAt(at, varve.Span{}), spans)
-}
-
-// clip is the part of a state that lies in spans, as text.
-func clip(order *export.Order, state []export.Entry, spans []varve.Span) []string {
-	var all []export.Entry
-	for _, s := range spans {
-		all = append(all, kvtest.Clip(order, kvtest.Timeless(state), s)...)
-	}
-	var lines []string
-	for _, e := range kvtest.Canonical(order, all) {
-		lines = append(lines, fmt.Sprintf("%s %q %q %q = %q", e.Kind, e.Key, e.End, e.Suffix, e.Value))
-	}
-	return lines
-}
-
-func (h *history) backup(c *varve.Collection) {
-	h.Helper()
-	targets, spans := varve.Cluster(h.db), []varve.Span{{}}
-	if h.rng.IntN(3) == 0 {
-		spans = h.spans()
-		targets = varve.Spans(h.db, spans...)
-	}
-	noDigest := h.rng.IntN(4) == 0
-	opts := &varve.BackupOptions{
-		TargetFileBytes: 1 << (6 + h.rng.IntN(14)), Compression: varve.Compression(h.rng.IntN(3)),
-		Concurrency: 1 + h.rng.IntN(4), NoDigest: noDigest, Audit: !noDigest && h.rng.IntN(2) == 0,
-	}
-	before := h.past()
-	layer := h.backupWhileWriting(c, targets, opts)
-	got := h.restored(c, layer, spans)
-	for n := before; n <= h.past(); n++ {
-		if slices.Equal(h.after(n, spans), got) {
-			h.elsewhere(c, layer, spans, got)
-			return
-		}
-	}
-	h.same(h.after(before, spans), got, fmt.Sprintf("no moment between %d and %d writes is like that; this is the first", before, h.past()))
-}
-
-// same shows the first few lines that differ.
-func (h *history) same(want, got []string, what string) {
-	h.Helper()
-	for i := range max(len(want), len(got)) {
-		if i >= len(want) || i >= len(got) || want[i] != got[i] {
-			h.Fatalf("%s: %d entries, want %d; from entry %d on\nwant %q\ngot  %q", what, len(got), len(want), i,
-				want[min(i, len(want)):min(i+5, len(want))], got[min(i, len(got)):min(i+5, len(got))])
-		}
-	}
+	return slices.Repeat(fmt.Appendf(nil, "%d", h.rng.IntN(20)), h.rng.IntN(10))
 }
 
 // spans are one or two of them, cut at bare prefixes.
@@ -273,128 +218,121 @@ func (h *history) spans() []varve.Span {
 	return spans[h.rng.IntN(2):]
 }
 
-func (h *history) backupWhileWriting(c *varve.Collection, targets varve.Targets, opts *varve.BackupOptions) *varve.Layer {
+func (h *history) write(w *write) {
 	h.Helper()
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	pending := h.drawn(100)
-	go func() {
-		defer close(stopped)
-		for _, w := range pending {
-			select {
-			case <-stop:
-				return
-			default:
-				h.write(w)
-			}
-		}
-	}()
-	layer, err := c.Backup(h.Context(), targets, opts)
-	close(stop)
-	<-stopped
-	require.NoError(h, err)
-	return layer
+	require.NoError(h, h.db.write(w))
+	h.remember(w)
 }
 
-// drawn are writes to come: whether a key may be single-deleted is not known then.
-func (h *history) drawn(n int) []*write {
-	out := make([]*write, 0, n)
-	for range n {
-		if w := h.draw(); w.how != "single" {
-			out = append(out, w)
-		}
+// remember makes a write in the model.
+func (h *history) remember(w *write) {
+	_, there := h.model.Get(w.Key)
+	switch {
+	case w.Kind == export.Set && w.how == "":
+		h.once[string(w.Key)] = !there
+	case w.End != nil:
+		clear(h.once)
+	default:
+		delete(h.once, string(w.Key))
 	}
-	return out
+	w.into(h.model)
+	// The moment after a write is found out by writing nothing.
+	at := h.model.Delete(h.key(modelNames+9, 0))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.log, h.at = append(h.log, w), append(h.at, at)
 }
 
-// restored is the layer as it comes out of the simplest restore.
-func (h *history) restored(c *varve.Collection, layer *varve.Layer, spans []varve.Span) []string {
-	h.Helper()
-	dst := newStore(h, &memkv.Options{Order: h.order, SingleRevision: true})
-	h.restore(c, layer, dst, spans, false)
-	return clip(h.order, dst.State(varve.Span{}), spans)
+// past is how many writes there were.
+func (h *history) past() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.at)
 }
 
-func (h *history) restore(c *varve.Collection, layer *varve.Layer, dst export.Store, spans []varve.Span, prove bool) {
-	h.Helper()
-	targets := varve.Spans(dst, spans...)
-	if layer.Manifest.Complete {
-		targets = varve.Cluster(dst)
+// after is what the model held after n writes.
+func (h *history) after(n int) []export.Entry {
+	var at export.Timestamp
+	if n > 0 {
+		at = h.at[n-1]
 	}
-	r, err := c.Restore(h.Context(), targets, &varve.RestoreOptions{From: layer.ID, Prove: prove})
-	require.NoError(h, err)
-	if prove {
-		require.Equal(h, varve.ProofDigest, r.Proof)
-	}
+	return h.model.StateAt(at, varve.Span{})
 }
 
-// elsewhere restores into all other destinations, and climbs all levels of Verify.
-func (h *history) elsewhere(c *varve.Collection, layer *varve.Layer, spans []varve.Span, want []string) {
-	h.Helper()
-	digested := layer.Manifest.Digest != nil
-	level := varve.VerifyOrder
-	if digested {
-		level = varve.VerifyRehearsal
+// backTo forgets all but the first n writes.
+func (h *history) backTo(n int) {
+	log := h.log[:n]
+	h.forget()
+	for _, w := range log {
+		h.remember(w)
 	}
-	scratch := newPebbleEngine(h, h.pebbleOptions())
-	_, err := c.Verify(h.Context(), layer.ID, &varve.VerifyOptions{Level: level, Scratch: scratch})
-	require.NoError(h, err)
-
-	if !h.mvcc {
-		revisions := newStore(h, nil)
-		h.restore(c, layer, revisions, spans, digested)
-		h.same(want, clip(h.order, revisions.State(varve.Span{}), spans), "a store with revisions")
-	}
-	open := newPebbleEngine(h, h.pebbleOptions())
-	h.restore(c, layer, open, spans, digested)
-	h.same(want, h.holds(open, spans), "an open database")
-
-	dir := filepath.Join(h.TempDir(), "db")
-	opts := h.pebbleOptions()
-	opts.Logger = quiet{}
-	h.restore(c, layer, pebblekv.Dir(dir, &pebblekv.Options{Pebble: opts}), spans, digested && h.rng.IntN(2) == 0)
-	db, store, err := pebblekv.Open(dir, opts, nil)
-	require.NoError(h, err)
-	h.same(want, h.holds(store, spans), "a directory")
-	require.NoError(h, db.Close())
-
-	h.part(c, layer, spans)
+	clear(h.once)
 }
 
-// part restores a part of what was backed up, beside nothing else.
-func (h *history) part(c *varve.Collection, layer *varve.Layer, spans []varve.Span) {
+// follow finds out which writes a crash has left: all up to some moment.
+func (h *history) follow() {
 	h.Helper()
-	var parts []varve.Span
-	for _, s := range h.spans() {
-		for _, t := range spans {
-			if p, ok := s.Intersect(h.order, t); ok {
-				parts = append(parts, p)
-			}
+	got := h.holds(h.db, everywhere)
+	for n := h.past(); n >= 0; n-- {
+		if slices.Equal(clip(h.order, h.after(n), everywhere), got) {
+			h.backTo(n)
+			return
 		}
 	}
-	if len(parts) == 0 {
-		return
-	}
-	whole := newStore(h, &memkv.Options{Order: h.order, SingleRevision: true})
-	h.restore(c, layer, whole, spans, false)
-	dst := newPebbleEngine(h, h.pebbleOptions())
-	_, err := c.Restore(h.Context(), varve.Spans(dst, parts...), &varve.RestoreOptions{From: layer.ID})
-	require.NoError(h, err)
-	h.same(clip(h.order, whole.State(varve.Span{}), parts), h.holds(dst, []varve.Span{{}}), fmt.Sprintf("the parts %s", parts))
+	h.same(clip(h.order, h.after(h.past()), everywhere), got, "after a crash it is like no moment before; this is the last")
 }
 
-func (h *history) holds(store export.Store, spans []varve.Span) []string {
+// clip is the part of a state that lies in spans, as text.
+func clip(order *export.Order, state []export.Entry, spans []varve.Span) []string {
+	var all []export.Entry
+	for _, s := range spans {
+		all = append(all, kvtest.Clip(order, kvtest.Timeless(state), s)...)
+	}
+	var lines []string
+	for _, e := range kvtest.Canonical(order, all) {
+		lines = append(lines, fmt.Sprintf("%s %q %q %q = %q", e.Kind, e.Key, e.End, e.Suffix, e.Value))
+	}
+	return lines
+}
+
+// everywhere is the whole keyspace.
+var everywhere = []varve.Span{{}}
+
+func (h *history) content(store export.Store) []export.Entry {
 	h.Helper()
 	s, err := store.Snapshot(h.Context(), export.SnapshotOptions{})
 	require.NoError(h, err)
 	all, err := kvtest.Collect(h.Context(), s, export.Request{})
 	require.NoError(h, err)
 	require.NoError(h, s.Close())
-	return clip(h.order, all, spans)
+	return all
 }
 
-func (h *history) pebbleOptions() *pebble.Options {
-	if h.mvcc {
-		return suffixOptions()
-	}
-	return &pebble.Options{}
+func (h *history) holds(store export.Store, spans []varve.Span) []string {
+	h.Helper()
+	return clip(h.order, h.content(store), spans)
 }
+
+// same shows the first few lines that differ.
+func (h *history) same(want, got []string, what string) {
+	h.Helper()
+	for i := range max(len(want), len(got)) {
+		if i >= len(want) || i >= len(got) || want[i] != got[i] {
+			h.Fatalf("%s: %d entries, want %d; from entry %d on\nwant %q\ngot  %q", what, len(got), len(want), i,
+				want[min(i, len(want)):min(i+5, len(want))], got[min(i, len(got)):min(i+5, len(got))])
+		}
+	}
+}
+
+// clock goes on a millisecond whenever it is read, and may be set back.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := new(clock)
+	c.nanos.Store(time.Date(2026, 11, 22, 6, 31, 59, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time { return time.Unix(0, c.nanos.Add(int64(time.Millisecond))).UTC() }
+
+func (c *clock) set(by time.Duration) { c.nanos.Add(int64(by)) }
