@@ -131,9 +131,10 @@
 //     order that it wants
 //   - choose another layer or moment: [ErrNoLayer], [NoRestorePointError], which names
 //     the nearest, [BeforeGCError]
-//   - take a full backup: [ChainGapError], [LineageError]
+//   - take a full backup: [ErrNoFull], [ChainGapError], [LineageError]
 //   - the data is damaged: [CorruptError]; restore another layer, and let
-//     [Collection.Verify] list all that is wrong with this one
+//     [Collection.Verify] list all that is wrong with this one. If only listings lack
+//     layers that are there, [Collection.RebuildIndex] brings them back
 //   - change the destination or its rights: [NotEmptyError], [AccessError]
 //   - use a newer varve: [FormatError]
 //   - call again: [ErrConflict], [LockedError]
