@@ -86,7 +86,7 @@ func cancellables() []cancellable {
 // again works.
 func TestCancelAtEachBucketOperation(t *testing.T) {
 	t.Parallel()
-	before := newScene(t, varve.BackupOptions{})
+	before := newScene(t, varve.BackupOptions{Name: "first"})
 	require.NoError(t, before.backup())
 	for _, verb := range cancellables() {
 		ops := before.trace(t, func(s *scene) error {
@@ -120,7 +120,7 @@ func requireCancelled(t *testing.T, err error, s *scene, src *watched) {
 // the kinds of them are met.
 func TestCancelAtStoreOperations(t *testing.T) {
 	t.Parallel()
-	before := newScene(t, varve.BackupOptions{})
+	before := newScene(t, varve.BackupOptions{Name: "first"})
 	require.NoError(t, before.backup())
 	for _, verb := range cancellables() {
 		var calls []string

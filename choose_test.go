@@ -94,7 +94,7 @@ func TestNewestOfTheseTargets(t *testing.T) {
 // leaves an index that lists what a search of the whole collection finds.
 func TestListingIsAWalkAfterAKill(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, varve.BackupOptions{})
+	s := newScene(t, varve.BackupOptions{Name: "first"})
 	require.NoError(t, s.backup())
 	writes := 0
 	for _, op := range s.trace(t, (*scene).backup) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
@@ -23,14 +22,15 @@ import (
 // gap. A marker that is logged just before, and waited for, divides the numbers:
 // all that came before it is in tables or in the log before it. If no table of the
 // checkpoint has a later number, then the checkpoint with its log cut off before
-// the first gap is the database at that number. What this cannot see is two plain
-// excises, which write no table, with a write between them, all in the instant
-// between the marker and the checkpoint.
+// the first gap is the database at that number. A compaction takes numbers off its
+// tables; so one that was not there before the marker and has some taken off is as
+// bad. What this cannot see is two plain excises, which write no table, with a write
+// between them, all in the instant between the marker and the checkpoint.
 
 // momentTries is how many checkpoints are taken before it is an error that each
 // had a table younger than its marker. That takes an ingest or a flush within the
 // instant between two calls.
-const momentTries = 50
+const momentTries = 200
 
 // errTorn says that a checkpoint cannot be made one of one moment.
 var errTorn = errors.New("tables were ingested, excised or flushed meanwhile")
@@ -57,9 +57,13 @@ func (s *Store) tryMoment(ctx context.Context, path string) error {
 		return err
 	}
 	marker := []byte("varve snapshot " + randomHex(16))
-	err := guard(func() error {
+	var older map[uint64]bool // tables that were there before the marker
+	err := guard(func() (err error) {
 		if s.pebble.DisableWAL {
 			return s.db.Checkpoint(path)
+		}
+		if older, err = tableNumbers(s.db); err != nil {
+			return err
 		}
 		if err := s.db.LogData(marker, pebble.Sync); err != nil {
 			return err
@@ -76,11 +80,12 @@ func (s *Store) tryMoment(ctx context.Context, path string) error {
 	if err := tail.cut(); err != nil {
 		return fmt.Errorf("cut log: %w", err)
 	}
-	return s.checkTables(path, tail.begin)
+	return s.checkTables(path, tail.begin, older)
 }
 
-// checkTables finds tables of the checkpoint that are younger than the marker.
-func (s *Store) checkTables(path string, marker pebble.SeqNum) (err error) {
+// checkTables finds tables of the checkpoint that are younger than the marker, or
+// may be.
+func (s *Store) checkTables(path string, marker pebble.SeqNum, older map[uint64]bool) (err error) {
 	db, err := pebble.Open(path, s.readOptions())
 	if err != nil {
 		return err
@@ -91,11 +96,29 @@ func (s *Store) checkTables(path string, marker pebble.SeqNum) (err error) {
 		return err
 	}
 	for _, level := range levels {
-		if slices.ContainsFunc(level, func(t pebble.SSTableInfo) bool { return t.LargestSeqNum >= marker }) {
-			return errTorn
+		for i := range level {
+			t := &level[i]
+			if t.LargestSeqNum >= marker || t.SmallestSeqNum == 0 && !older[uint64(t.FileNum)] {
+				return errTorn
+			}
 		}
 	}
 	return nil
+}
+
+// tableNumbers are those of the tables that a database has now.
+func tableNumbers(db *pebble.DB) (map[uint64]bool, error) {
+	levels, err := db.SSTables()
+	if err != nil {
+		return nil, err
+	}
+	numbers := map[uint64]bool{}
+	for _, level := range levels {
+		for i := range level {
+			numbers[uint64(level[i].FileNum)] = true
+		}
+	}
+	return numbers, nil
 }
 
 // segment is a file of a log.
