@@ -67,8 +67,9 @@
 // ingest names another. A copy of the directory has the same lineage, and one without
 // that file, such as a checkpoint of Pebble's own, begins another. Whoever copies a
 // directory, and goes on writing to both, should remove the file and the folder of
-// snapshots from one of them. A snapshot of another lineage is never opened, listed or
-// released; such folders may be deleted by hand.
+// snapshots from one of them. Snapshots of the lineage that an ingest has ended are
+// removed by the next call that makes one. Those of any other are never opened, listed
+// or released; such folders may be deleted by hand.
 //
 // # Loading
 //
