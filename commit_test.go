@@ -105,12 +105,13 @@ func TestEachWriteFails(t *testing.T) {
 	}
 }
 
-// goOn wants all layers whole, and then one more of a store that changed meanwhile.
+// goOn wants no other layers than are known, and then one more, of a store that
+// changed meanwhile, and all of them whole.
 func (s *scene) goOn() {
 	s.Helper()
 	s.bucket.Inject(nil)
 	s.call, s.fail = nil, nil
-	s.requireWhole()
+	s.requireListed()
 	s.change(9)
 	require.NoError(s, s.backup())
 	s.requireWhole()

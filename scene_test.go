@@ -86,8 +86,8 @@ func (s *scene) backup() error {
 // attempt is a backup whose store may be left in disorder.
 func (s *scene) attempt(ctx context.Context) error {
 	s.Helper()
+	kept, state := s.kept(), stateOf(s.store, s.spans...)
 	*s.now = s.now.Add(time.Hour)
-	kept := s.kept()
 	layer, err := s.collection().Backup(ctx, s.targets(&watched{Store: s.store, call: s.call, fail: s.fail}), &s.opts)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *scene) attempt(ctx context.Context) error {
 		}
 		require.Equal(s, want, layer.Stats.Changes)
 	}
-	s.states[layer.ID] = sceneState{spans: s.spans, entries: stateOf(s.store, s.spans...)}
+	s.states[layer.ID] = sceneState{spans: s.spans, entries: state}
 	s.last = layer
 	s.opts.Name = "" // can be given once
 	return nil
@@ -167,16 +167,22 @@ func (s *scene) restore(dst *memkv.Store, from string) error {
 // requireWhole wants exactly the layers that are known, each of them whole.
 func (s *scene) requireWhole() {
 	s.Helper()
+	s.requireListed()
+	for id := range s.states {
+		_, err := s.collection().Verify(s.Context(), id, &varve.VerifyOptions{Level: varve.VerifyDigest})
+		require.NoError(s, err)
+		require.NoError(s, s.restore(s.newStore(), id))
+	}
+}
+
+// requireListed wants exactly the layers that are known.
+func (s *scene) requireListed() {
+	s.Helper()
 	require.ElementsMatch(s, slices.Collect(maps.Keys(s.states)), s.listed())
 	if s.last != nil {
 		latest, err := s.collection().Layer(s.Context(), varve.Latest)
 		require.NoError(s, err)
 		require.Equal(s, s.last.ID, latest.ID)
-	}
-	for id := range s.states {
-		_, err := s.collection().Verify(s.Context(), id, &varve.VerifyOptions{Level: varve.VerifyDigest})
-		require.NoError(s, err)
-		require.NoError(s, s.restore(s.newStore(), id))
 	}
 }
 

@@ -1,6 +1,7 @@
 package varve_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -37,7 +38,8 @@ func (w *watched) step(op string, do func() error) error {
 	if err := w.fail(op, false); err != nil {
 		return err
 	}
-	return errors.Join(do(), w.fail(op, true))
+	err := do()
+	return cmp.Or(w.fail(op, true), err)
 }
 
 func (w *watched) Info(ctx context.Context) (info export.Info, err error) {
