@@ -120,6 +120,19 @@ func (c *clerk) verify(from string, opts *varve.VerifyOptions) error {
 	return err
 }
 
+// bases are the names of the snapshots that the stores keep.
+func (c *clerk) bases() (names []string) {
+	c.Helper()
+	for _, store := range []*memkv.Store{c.revisions, c.single, c.split} {
+		kept, err := store.Snapshots(context.WithoutCancel(c.ctx))
+		require.NoError(c, err)
+		for _, k := range kept {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
 // deny refuses some operations on the empty bucket.
 func (c *clerk) deny(kind faultblob.Kind, part string) {
 	c.empty.Inject(func(op faultblob.Op) faultblob.Fault {
