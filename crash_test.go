@@ -291,7 +291,7 @@ func (m *crashModel) after(n int) []string {
 	for len(m.at) <= n {
 		for _, w := range batch(len(m.at)) {
 			if len(m.at) > 0 {
-				_ = memEngine{m.store}.write(&w)
+				w.into(m.store)
 			}
 		}
 		m.at = append(m.at, m.store.Delete([]byte("nothing")))

@@ -2,15 +2,13 @@ package varve_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/cockroachkvs"
-	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvekv/varve"
@@ -22,129 +20,105 @@ import (
 // engine is a database under test.
 type engine interface {
 	export.Store
+	export.SnapshotKeeper
 	write(w *write) error
 	shake(rng *rand.Rand, span varve.Span) error // moves data about
+	crash(rng *rand.Rand) error                  // loses power: what was not synced may be gone
+	save() error                                 // copies its files aside
+	rollBack() error                             // to the files that were copied
+	close() error
 }
 
 // write is one change, in the model's words.
 type write struct {
 	export.Entry
-	how string // "": as it is; else "merge", "single", "ingest"
+	how string // "": as it is; else "merge", "single", "sized", "ingest", "excise" or "replace"
 }
 
-// memEngine is memkv, which merges in the simplest way.
-type memEngine struct{ *memkv.Store }
-
-func (m memEngine) shake(*rand.Rand, varve.Span) error { return nil }
-
-func (m memEngine) write(w *write) error {
-	switch w.Kind {
-	case export.Set:
-		value := w.Value
-		if w.how == "merge" {
-			old, _ := m.Get(w.Key)
-			value = append(old, value...)
+// into makes the change in a store in memory, as its history goes on.
+func (w *write) into(s *memkv.Store) {
+	switch {
+	case w.how == "excise", w.how == "replace":
+		s.DeleteRange(w.Key, w.End)
+		s.RangeKeyDelete(w.Key, w.End)
+		if w.how == "replace" {
+			s.Set(w.Key, w.Value)
 		}
-		m.Set(w.Key, value)
-	case export.Delete:
-		m.Delete(w.Key)
-	case export.DeleteRange:
-		m.DeleteRange(w.Key, w.End)
-	case export.RangeKeySet:
-		m.RangeKeySet(w.Key, w.End, w.Suffix, w.Value)
-	case export.RangeKeyUnset:
-		m.RangeKeyUnset(w.Key, w.End, w.Suffix)
-	case export.RangeKeyDelete:
-		m.RangeKeyDelete(w.Key, w.End)
+	case w.how == "merge":
+		old, _ := s.Get(w.Key)
+		s.Set(w.Key, append(old, w.Value...))
+	case w.Kind == export.Set:
+		s.Set(w.Key, w.Value)
+	case w.Kind == export.Delete:
+		s.Delete(w.Key)
+	case w.Kind == export.DeleteRange:
+		s.DeleteRange(w.Key, w.End)
+	case w.Kind == export.RangeKeySet:
+		s.RangeKeySet(w.Key, w.End, w.Suffix, w.Value)
+	case w.Kind == export.RangeKeyUnset:
+		s.RangeKeyUnset(w.Key, w.End, w.Suffix)
+	case w.Kind == export.RangeKeyDelete:
+		s.RangeKeyDelete(w.Key, w.End)
 	}
+}
+
+// memEngine is memkv, which loses nothing and has no files.
+type memEngine struct {
+	*memkv.Store
+	whole sync.Mutex // no snapshot is taken in the middle of a write
+}
+
+func (m *memEngine) write(w *write) error {
+	m.whole.Lock()
+	defer m.whole.Unlock()
+	w.into(m.Store)
+	return nil
+}
+
+func (m *memEngine) Snapshot(ctx context.Context, opts export.SnapshotOptions) (export.Snapshot, error) {
+	m.whole.Lock()
+	defer m.whole.Unlock()
+	return m.Store.Snapshot(ctx, opts)
+}
+
+func (m *memEngine) shake(*rand.Rand, varve.Span) error { return nil }
+func (m *memEngine) save() error                        { return nil }
+func (m *memEngine) rollBack() error                    { return nil }
+
+func (m *memEngine) crash(*rand.Rand) error {
+	m.Store = m.Reopen()
+	return nil
+}
+
+func (m *memEngine) close() error {
+	m.Close()
 	return nil
 }
 
 func suffixOptions() *pebble.Options {
 	return &pebble.Options{
 		Comparer: &cockroachkvs.Comparer, KeySchema: cockroachkvs.KeySchema.Name,
-		KeySchemas:         sstable.MakeKeySchemas(&cockroachkvs.KeySchema),
-		FormatMajorVersion: pebble.FormatNewest,
+		KeySchemas:              sstable.MakeKeySchemas(&cockroachkvs.KeySchema),
+		BlockPropertyCollectors: cockroachkvs.BlockPropertyCollectors,
+		FormatMajorVersion:      pebble.FormatNewest,
 	}
 }
 
-// pebbleEngine is a Pebble database in memory.
-type pebbleEngine struct {
-	*pebblekv.Store
-	db     *pebble.DB
-	opts   *pebble.Options
-	tables int
+// separateOptions keep values of 8 bytes and more in files of their own.
+func separateOptions() *pebble.Options {
+	o := &pebble.Options{FormatMajorVersion: pebble.FormatNewest}
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: 8, MaxBlobReferenceDepth: 4, TargetGarbageRatio: 1}
+	}
+	return o
 }
 
-func newPebbleEngine(t testing.TB, o *pebble.Options) *pebbleEngine {
-	t.Helper()
-	o.FS, o.Logger = vfs.NewMem(), quiet{}
-	o.MemTableSize = 64 << 10
-	p := &pebbleEngine{opts: o}
-	require.NoError(t, p.open())
-	t.Cleanup(func() { require.NoError(t, p.db.Close()) })
-	return p
-}
-
-func (p *pebbleEngine) open() (err error) {
-	p.db, p.Store, err = pebblekv.Open("db", p.opts, nil)
-	return err
-}
-
-// shake flushes, compacts or reopens.
-func (p *pebbleEngine) shake(rng *rand.Rand, span varve.Span) error {
-	switch rng.IntN(3) {
-	case 0:
-		return p.db.Flush()
-	case 1:
-		return p.db.Compact(context.Background(), span.Start, span.End, false)
-	}
-	if err := p.db.Close(); err != nil {
-		return err
-	}
-	return p.open()
-}
-
-func (p *pebbleEngine) write(w *write) error {
-	switch {
-	case w.how == "merge":
-		return p.db.Merge(w.Key, w.Value, pebble.NoSync)
-	case w.how == "single":
-		return p.db.SingleDelete(w.Key, pebble.NoSync)
-	case w.how == "ingest":
-		return p.ingest(w)
-	case w.Kind == export.Set:
-		return p.db.Set(w.Key, w.Value, pebble.NoSync)
-	case w.Kind == export.Delete:
-		return p.db.Delete(w.Key, pebble.NoSync)
-	case w.Kind == export.DeleteRange:
-		return p.db.DeleteRange(w.Key, w.End, pebble.NoSync)
-	case w.Kind == export.RangeKeySet:
-		return p.db.RangeKeySet(w.Key, w.End, w.Suffix, w.Value, pebble.NoSync)
-	case w.Kind == export.RangeKeyUnset:
-		return p.db.RangeKeyUnset(w.Key, w.End, w.Suffix, pebble.NoSync)
-	}
-	return p.db.RangeKeyDelete(w.Key, w.End, pebble.NoSync)
-}
-
-// ingest sets a key by way of a table.
-func (p *pebbleEngine) ingest(w *write) error {
-	p.tables++
-	path := fmt.Sprintf("ingest-%d.sst", p.tables)
-	f, err := p.opts.FS.Create(path, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	o := p.opts.Clone()
-	o.EnsureDefaults()
-	table := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(6, p.db.TableFormat()))
-	if err := table.Set(w.Key, w.Value); err != nil {
-		return err
-	}
-	if err := table.Close(); err != nil {
-		return err
-	}
-	return p.db.Ingest(context.Background(), []string{path})
+// deepen makes many levels of tables of a few keys each.
+func deepen(o *pebble.Options) *pebble.Options {
+	o.LBaseMaxBytes, o.L0CompactionThreshold = 1<<10, 1
+	o.TargetFileSizes[0], o.FlushSplitBytes = 512, 512
+	o.MemTableSize = 16 << 10
+	return o
 }
 
 // quiet keeps Pebble's chatter out of the test's output.

@@ -47,7 +47,7 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 	}
 	order := r.info.Order.WithDefaults()
 	slices.SortStableFunc(out.files, func(a, b sink.File) int { return order.Compare(a.Span.Start, b.Span.Start) })
-	out.rows = joinRows(out.rows, r.spans, r.info.Order)
+	slices.SortStableFunc(out.rows, func(a, b digest.Row) int { return order.Compare(a.Start, b.Start) })
 	return out, nil
 }
 

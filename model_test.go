@@ -1,282 +1,337 @@
 package varve_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/cockroachkvs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvekv/varve"
 	"github.com/varvekv/varve/export"
-	"github.com/varvekv/varve/export/kvtest"
-	"github.com/varvekv/varve/export/memkv"
-	"github.com/varvekv/varve/export/pebblekv"
 	"github.com/varvekv/varve/internal/faultblob"
 )
 
 var (
-	modelSeed = flag.Uint64("model.seed", 0, "replay the history of this seed; 0: others each time")
-	modelTime = flag.Duration("model.time", 10*time.Second, "how long to try random histories")
+	modelSeed  = flag.Uint64("model.seed", 0, "begin with the history of this seed; 0: others each time")
+	modelCount = flag.Int("model.count", 0, "how many random histories to try; 0: as many as there is time for")
+	modelTime  = flag.Duration("model.time", 25*time.Second, "how long to try random histories")
 )
 
-// TestModel takes random histories of random stores, backs them up with random
-// options while they are written to, and restores the layers into everything that
-// takes them. What comes out must be what the model held at the moment of the
-// snapshot. The history of a seed is the same each time, but for how far writers got
-// while a backup ran.
+// TestModel takes random histories of random stores and backs them up with random
+// options while they are written to: in chains that fork, whose targets change, of
+// stores that crash, are rolled back, moved, or lose what the next backup would be
+// compared with. Each layer is restored into everything that takes it (I2, I5, I13).
+// What comes out must be what the model held at the moment of the snapshot. The
+// history of a seed is the same each time, but for how far writers got while a backup
+// ran, and for what a database did by itself.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	deadline := time.Now().Add(*modelTime)
-	for n := 0; n == 0 || *modelSeed == 0 && time.Now().Before(deadline); n++ {
-		seed := *modelSeed
-		if seed == 0 {
-			seed = rand.Uint64()
+	deadline, seed := time.Now().Add(*modelTime), *modelSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	for n := 0; n == 0 || n != *modelCount && time.Now().Before(deadline); n++ {
+		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { newScribe(t, seed).run() }) {
+			t.Fatalf("replay with: go test -run TestModel . -args -model.seed %d -model.count 1", seed)
 		}
-		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { newHistory(t, seed).run() }) {
-			t.Fatalf("replay with: go test -run TestModel . -args -model.seed %d", seed)
-		}
+		seed++
 	}
 }
 
-// history is a database, what was done to it, and the model of it.
-type history struct {
-	*testing.T
-	rng   *rand.Rand
-	db    engine
-	order *export.Order
-	mvcc  bool // keys have suffixes
-	model *memkv.Store
-	once  map[string]bool // keys set exactly once since they were last absent
-
-	mu sync.Mutex
-	at []export.Timestamp // of the model after each write
+// scribe backs a history up.
+type scribe struct {
+	*history
+	c      *varve.Collection
+	layers []*page
+	turned bool // the clock was set back
 }
 
-func newHistory(t *testing.T, seed uint64) *history {
-	h := &history{T: t, rng: rand.New(rand.NewPCG(seed, 0)), once: map[string]bool{}}
-	partition := int64(1 << (8 + h.rng.IntN(8)))
-	switch h.rng.IntN(4) {
-	case 0:
-		h.db = memEngine{newStore(t, &memkv.Options{SingleRevision: true, PartitionBytes: partition})}
-	case 1:
-		h.db = memEngine{newStore(t, &memkv.Options{PartitionBytes: partition})}
+// page is a layer and what it must restore.
+type page struct {
+	*varve.Layer
+	parent *page // nil: a full
+	spans  []varve.Span
+	state  []export.Entry
+}
+
+func newScribe(t *testing.T, seed uint64) *scribe {
+	s := &scribe{history: newHistory(t, seed)}
+	opts := &varve.CollectionOptions{Now: s.clock.now}
+	if s.order != nil {
+		opts.Orders = []export.Order{*s.order}
+	}
+	s.c = collectionIn(t, faultblob.New(t, nil), opts)
+	return s
+}
+
+func (s *scribe) run() {
+	s.writes(s.rng.IntN(800))
+	for range 2 + s.rng.IntN(7) {
+		s.backup()
+		for range s.rng.IntN(3) {
+			s.stir()
+			s.writes(s.rng.IntN(100))
+		}
+	}
+	changes := map[varve.ChangeSource]int{}
+	for _, p := range s.layers {
+		changes[p.Stats.Changes]++
+		s.check(p)
+	}
+	s.Logf("%s: %d layers, %v", s.what, len(s.layers), changes)
+}
+
+// stir is what happens to a store between two backups.
+func (s *scribe) stir() {
+	s.Helper()
+	what := s.rng.IntN(10)
+	s.Logf("stir %d after %d writes", what, s.past())
+	switch what {
+	case 0, 1:
+		require.NoError(s, s.db.crash(rand.New(rand.NewPCG(s.rng.Uint64(), 0))))
+		s.follow()
 	case 2:
-		h.db = newPebbleEngine(t, &pebble.Options{})
+		require.NoError(s, s.db.save())
+		s.saved = s.past()
 	case 3:
-		h.mvcc = true
-		h.db = newPebbleEngine(t, suffixOptions())
+		if _, memory := s.db.(*memEngine); memory || s.saved < 0 {
+			break
+		}
+		require.NoError(s, s.db.rollBack())
+		s.backTo(s.saved)
+		s.same(clip(s.order, s.after(s.saved), everywhere), s.holds(s.db, everywhere), "rolled back")
+	case 4:
+		kept, err := s.db.Snapshots(s.Context())
+		require.NoError(s, err)
+		for _, k := range kept {
+			require.NoError(s, s.db.Release(s.Context(), k.Name))
+		}
+	case 5:
+		s.move()
+	case 6:
+		s.clock.set(time.Duration(s.rng.IntN(1000)-500) * time.Hour)
+		s.turned = true
 	}
-	info, err := h.db.Info(t.Context())
-	require.NoError(t, err)
-	h.order = info.Order
-	h.model = newStore(t, &memkv.Options{Order: h.order})
-	return h
 }
 
-func (h *history) run() {
-	c := collectionIn(h, faultblob.New(h, nil), &varve.CollectionOptions{Orders: h.orders()})
-	h.writes(h.rng.IntN(1500))
-	for range 1 + h.rng.IntN(2) {
-		h.backup(c)
-		h.writes(h.rng.IntN(300))
+// move goes on with a store that a layer was restored into, or an empty one.
+func (s *scribe) move() {
+	s.Helper()
+	require.NoError(s, s.db.close())
+	next, opts := s.fresh(), varve.RestoreOptions{}
+	if len(s.layers) == 0 || s.rng.IntN(4) == 0 {
+		s.begin(next, nil)
+		return
+	}
+	p := s.layers[s.rng.IntN(len(s.layers))]
+	opts.From = p.ID
+	if pebble, ok := next.(*pebbleEngine); ok && s.rng.IntN(2) == 0 {
+		fresh := unopenedPebble(s, pebble.popts, pebble.opts)
+		_, err := s.c.Restore(s.Context(), p.targets(fresh.folder()), &opts)
+		require.NoError(s, err)
+		require.NoError(s, errors.Join(pebble.close(), fresh.open()))
+		next = fresh
+	} else {
+		_, err := s.c.Restore(s.Context(), p.targets(next), &opts)
+		require.NoError(s, err)
+	}
+	s.begin(next, p.state)
+}
+
+// targets are those of the page, in another store.
+func (p *page) targets(store export.Store) varve.Targets {
+	if p.Manifest.Complete {
+		return varve.Cluster(store)
+	}
+	return varve.Spans(store, p.spans...)
+}
+
+// backup takes a layer, which must be that of one moment while it was taken, or is
+// refused, if it must be.
+func (s *scribe) backup() {
+	s.Helper()
+	targets, spans := varve.Cluster(s.db), everywhere
+	if s.rng.IntN(3) == 0 {
+		spans = s.spans()
+		targets = varve.Spans(s.db, spans...)
+	}
+	opts := s.options()
+	parent := s.choose(opts)
+	want := s.refusal(parent, spans, opts)
+	changes := s.changes(parent)
+	before := s.past()
+	layer, err := s.backupWhileWriting(targets, opts)
+	s.Logf("backup between %d and %d writes, into %q by %s, refused as %T: %v", before, s.past(), opts.Into, changes, want, err)
+	if want != nil {
+		require.ErrorAs(s, err, want)
+		return
+	}
+	require.NoError(s, err, "%s by %s", s.what, changes)
+	require.Equal(s, changes, layer.Stats.Changes)
+	if parent != nil {
+		require.Equal(s, parent.ID, layer.ParentID)
+	}
+	p := &page{Layer: layer, parent: parent, spans: spans}
+	p.state = s.moment(p, before)
+	s.layers = append(s.layers, p)
+	s.requireBase(p, opts)
+}
+
+func (s *scribe) options() *varve.BackupOptions {
+	noDigest := s.rng.IntN(4) == 0
+	return &varve.BackupOptions{
+		TargetFileBytes: 1 << (6 + s.rng.IntN(14)), Compression: varve.Compression(s.rng.IntN(3)),
+		Concurrency: 1 + s.rng.IntN(4), NoDigest: noDigest, Audit: s.rng.IntN(4) == 0 && !noDigest,
+		NoBase: s.rng.IntN(6) == 0,
 	}
 }
 
-func (h *history) orders() []export.Order {
-	if h.order == nil {
+// choose says what to extend, and is the page that this means.
+func (s *scribe) choose(opts *varve.BackupOptions) *page {
+	into, one := s.rng.IntN(8), s.rng.Uint64()
+	if len(s.layers) == 0 || into == 0 {
 		return nil
 	}
-	return []export.Order{*h.order}
-}
-
-// writes changes database and model alike.
-func (h *history) writes(n int) {
-	h.Helper()
-	for range n {
-		if h.rng.IntN(100) == 0 {
-			require.NoError(h, h.db.shake(h.rng, varve.Span{Start: h.key(0, 0), End: h.key(modelNames, 0)}))
-		}
-		h.write(h.draw())
-	}
-}
-
-const modelNames = 60
-
-func (h *history) draw() *write {
-	i, j := h.rng.IntN(modelNames), h.rng.IntN(modelNames)
-	from, to := h.key(min(i, j), 0), h.key(max(i, j)+1, 0)
-	w := &write{Entry: export.Entry{Kind: export.Set, Key: h.key(i, h.rng.IntN(3)), Value: h.value()}}
-	switch h.rng.IntN(24) {
-	case 0, 1, 2, 3:
-		w.Kind = export.Delete
-	case 4:
-		w.Kind, w.Key, w.End = export.DeleteRange, from, h.key(min(i, j)+1+h.rng.IntN(4), 0)
-	case 5:
-		w.Kind, w.Key, w.End, w.Suffix = export.RangeKeySet, from, to, h.suffix(1+h.rng.IntN(2))
-	case 6:
-		w.Kind, w.Key, w.End, w.Suffix = export.RangeKeyUnset, from, to, h.suffix(1+h.rng.IntN(2))
-	case 7:
-		w.Kind, w.Key, w.End = export.RangeKeyDelete, from, to
-	case 8, 9:
-		w.how = "merge"
-	case 10:
-		w.how = "ingest"
-	case 11, 12:
-		if h.once[string(w.Key)] {
-			w.Kind, w.how = export.Delete, "single"
-		}
-	}
-	return w
-}
-
-func (h *history) key(name, version int) []byte {
-	text := fmt.Sprintf("k%03d", name)
-	if h.mvcc {
-		return cockroachkvs.EncodeMVCCKey(nil, []byte(text), uint64(version), 0)
-	}
-	if version == 0 {
-		return []byte(text)
-	}
-	return fmt.Appendf(nil, "%s@%d", text, version)
-}
-
-func (h *history) suffix(version int) []byte {
-	if k := h.key(0, version); h.mvcc {
-		return k[cockroachkvs.Split(k):]
-	}
-	return fmt.Appendf(nil, "@%d", version)
-}
-
-func (h *history) value() []byte {
-	return slices.Repeat(fmt.Appendf(nil, "%d", h.rng.IntN(1000)), h.rng.IntN(10))
-}
-
-func (h *history) write(w *write) {
-	h.Helper()
-	require.NoError(h, h.db.write(w))
-	key := string(w.Key)
-	switch w.Kind {
-	case export.Set:
-		old, there := h.model.Get(w.Key)
-		if w.how == "merge" {
-			w.Value = append(old, w.Value...)
-		}
-		h.once[key] = !there && w.how == ""
-		h.model.Set(w.Key, w.Value)
-	case export.Delete:
-		h.model.Delete(w.Key)
-		delete(h.once, key)
-	case export.DeleteRange:
-		h.model.DeleteRange(w.Key, w.End)
-		clear(h.once)
-	case export.RangeKeySet:
-		h.model.RangeKeySet(w.Key, w.End, w.Suffix, w.Value)
-	case export.RangeKeyUnset:
-		h.model.RangeKeyUnset(w.Key, w.End, w.Suffix)
-	case export.RangeKeyDelete:
-		h.model.RangeKeyDelete(w.Key, w.End)
-	}
-	h.wrote()
-}
-
-// wrote notes the moment after a write; writing nothing is how it is found out.
-func (h *history) wrote() {
-	at := h.model.Delete(h.key(modelNames+9, 0))
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.at = append(h.at, at)
-}
-
-// past is how many writes there were.
-func (h *history) past() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.at)
-}
-
-// after is what the model held in the spans after n writes.
-func (h *history) after(n int, spans []varve.Span) []string {
-	var at export.Timestamp
-	if n > 0 {
-		at = h.at[n-1]
-	}
-	return clip(h.order, h.model.StateAt(at, varve.Span{}), spans)
-}
-
-// clip is the part of a state that lies in spans, as text.
-func clip(order *export.Order, state []export.Entry, spans []varve.Span) []string {
-	var all []export.Entry
-	for _, s := range spans {
-		all = append(all, kvtest.Clip(order, kvtest.Timeless(state), s)...)
-	}
-	var lines []string
-	for _, e := range kvtest.Canonical(order, all) {
-		lines = append(lines, fmt.Sprintf("%s %q %q %q = %q", e.Kind, e.Key, e.End, e.Suffix, e.Value))
-	}
-	return lines
-}
-
-func (h *history) backup(c *varve.Collection) {
-	h.Helper()
-	targets, spans := varve.Cluster(h.db), []varve.Span{{}}
-	if h.rng.IntN(3) == 0 {
-		spans = h.spans()
-		targets = varve.Spans(h.db, spans...)
-	}
-	noDigest := h.rng.IntN(4) == 0
-	opts := &varve.BackupOptions{
-		TargetFileBytes: 1 << (6 + h.rng.IntN(14)), Compression: varve.Compression(h.rng.IntN(3)),
-		Concurrency: 1 + h.rng.IntN(4), NoDigest: noDigest, Audit: !noDigest && h.rng.IntN(2) == 0,
-	}
-	before := h.past()
-	layer := h.backupWhileWriting(c, targets, opts)
-	got := h.restored(c, layer, spans)
-	for n := before; n <= h.past(); n++ {
-		if slices.Equal(h.after(n, spans), got) {
-			h.elsewhere(c, layer, spans, got)
-			return
-		}
-	}
-	h.same(h.after(before, spans), got, fmt.Sprintf("no moment between %d and %d writes is like that; this is the first", before, h.past()))
-}
-
-// same shows the first few lines that differ.
-func (h *history) same(want, got []string, what string) {
-	h.Helper()
-	for i := range max(len(want), len(got)) {
-		if i >= len(want) || i >= len(got) || want[i] != got[i] {
-			h.Fatalf("%s: %d entries, want %d; from entry %d on\nwant %q\ngot  %q", what, len(got), len(want), i,
-				want[min(i, len(want)):min(i+5, len(want))], got[min(i, len(got)):min(i+5, len(got))])
-		}
-	}
-}
-
-// spans are one or two of them, cut at bare prefixes.
-func (h *history) spans() []varve.Span {
-	cuts := h.rng.Perm(modelNames)[:4]
-	slices.Sort(cuts)
-	spans := []varve.Span{{Start: h.key(cuts[0], 0), End: h.key(cuts[1], 0)}, {Start: h.key(cuts[2], 0), End: h.key(cuts[3], 0)}}
-	switch h.rng.IntN(3) {
-	case 0:
-		spans[0].Start = nil
+	opts.Adopt = s.rng.IntN(4) > 0
+	p := s.layers[one%uint64(len(s.layers))]
+	switch into {
 	case 1:
-		spans[1].End = nil
+		opts.Into = p.Path
+	case 2, 3:
+		opts.Into = p.ID
+	default:
+		opts.Into = varve.Latest
+		return s.latest()
 	}
-	return spans[h.rng.IntN(2):]
+	if p.Full() {
+		return s.newest(p)
+	}
+	return p
 }
 
-func (h *history) backupWhileWriting(c *varve.Collection, targets varve.Targets, opts *varve.BackupOptions) *varve.Layer {
-	h.Helper()
+// latest is the page that ends the latest chain.
+func (s *scribe) latest() *page {
+	var full *page
+	for _, p := range s.layers {
+		if p.Full() && (full == nil || comparePages(p, full) > 0) {
+			full = p
+		}
+	}
+	return s.newest(full)
+}
+
+// newest ends the longest of the ways up from p.
+func (s *scribe) newest(p *page) *page {
+	best := p
+	for _, q := range s.layers {
+		if q.below(p) && (q.depth() > best.depth() || q.depth() == best.depth() && comparePages(q, best) > 0) {
+			best = q
+		}
+	}
+	return best
+}
+
+func (p *page) depth() (n int) {
+	for ; p != nil; p = p.parent {
+		n++
+	}
+	return n
+}
+
+// below reports whether p's chain contains q.
+func (p *page) below(q *page) bool {
+	for ; p != nil && p != q; p = p.parent {
+	}
+	return p != nil
+}
+
+// comparePages orders by end, and the smaller ID is the later one.
+func comparePages(p, q *page) int {
+	if c := p.End.Compare(q.End); c != 0 {
+		return c
+	}
+	return strings.Compare(q.ID, p.ID)
+}
+
+// refusal is a place for the error that a backup must end with, nil if it must not.
+func (s *scribe) refusal(parent *page, spans []varve.Span, opts *varve.BackupOptions) any {
+	s.Helper()
+	if parent == nil {
+		return nil
+	}
+	info, err := s.db.Info(s.Context())
+	require.NoError(s, err)
+	foreign := info.Lineage != parent.Manifest.Lineage
+	switch {
+	case foreign && !opts.Adopt:
+		return new(*varve.LineageError)
+	case foreign && info.Revisions:
+		return new(*varve.OptionError)
+	case !meet(s.order, spans, parent.spans):
+		return new(*varve.TargetError)
+	}
+	return nil
+}
+
+func meet(order *export.Order, a, b []varve.Span) bool {
+	return slices.ContainsFunc(a, func(x varve.Span) bool {
+		return slices.ContainsFunc(b, func(y varve.Span) bool {
+			_, ok := x.Intersect(order, y)
+			return ok
+		})
+	})
+}
+
+// changes is how what changed must be found: by the store if it can tell, else by
+// the chain.
+func (s *scribe) changes(parent *page) varve.ChangeSource {
+	s.Helper()
+	if parent == nil {
+		return varve.Everything
+	}
+	info, err := s.db.Info(s.Context())
+	require.NoError(s, err)
+	if info.Revisions {
+		return varve.Revisions
+	}
+	if info.Lineage == parent.Manifest.Lineage && s.keeps(parent.ID) {
+		return varve.Checkpoints
+	}
+	return varve.FromChain
+}
+
+// keeps reports whether the store has a snapshot of that name.
+func (s *scribe) keeps(name string) bool {
+	s.Helper()
+	kept, err := s.db.Snapshots(s.Context())
+	require.NoError(s, err)
+	return slices.ContainsFunc(kept, func(k export.SnapshotInfo) bool { return k.Name == name })
+}
+
+// requireBase wants the layer's own snapshot kept, for the next one, and not that of
+// its parent. Of layers in no order, as a clock that was set back makes them, another
+// one's may be the better one.
+func (s *scribe) requireBase(p *page, opts *varve.BackupOptions) {
+	s.Helper()
+	if opts.NoBase {
+		require.False(s, s.keeps(p.ID), "a base that was not wanted")
+	} else if !s.turned {
+		require.True(s, s.keeps(p.ID), "a base is kept")
+	}
+	if p.parent != nil {
+		require.False(s, s.keeps(p.parent.ID), "the parent's base is kept")
+	}
+}
+
+func (s *scribe) backupWhileWriting(targets varve.Targets, opts *varve.BackupOptions) (*varve.Layer, error) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	pending := h.drawn(100)
+	pending := s.drawn(100)
 	go func() {
 		defer close(stopped)
 		for _, w := range pending {
@@ -284,117 +339,27 @@ func (h *history) backupWhileWriting(c *varve.Collection, targets varve.Targets,
 			case <-stop:
 				return
 			default:
-				h.write(w)
+				s.write(w)
 			}
 		}
 	}()
-	layer, err := c.Backup(h.Context(), targets, opts)
+	layer, err := s.c.Backup(s.Context(), targets, opts)
 	close(stop)
 	<-stopped
-	require.NoError(h, err)
-	return layer
+	return layer, err
 }
 
-// drawn are writes to come: whether a key may be single-deleted is not known then.
-func (h *history) drawn(n int) []*write {
-	out := make([]*write, 0, n)
-	for range n {
-		if w := h.draw(); w.how != "single" {
-			out = append(out, w)
+// moment is the state of a new layer, which the model had after so many writes or
+// later.
+func (s *scribe) moment(p *page, before int) []export.Entry {
+	s.Helper()
+	got := clip(s.order, s.merged(p), p.spans)
+	for n := before; n <= s.past(); n++ {
+		if state := s.after(n); slices.Equal(clip(s.order, state, p.spans), got) {
+			return within(s.order, state, p.spans)
 		}
 	}
-	return out
-}
-
-// restored is the layer as it comes out of the simplest restore.
-func (h *history) restored(c *varve.Collection, layer *varve.Layer, spans []varve.Span) []string {
-	h.Helper()
-	dst := newStore(h, &memkv.Options{Order: h.order, SingleRevision: true})
-	h.restore(c, layer, dst, spans, false)
-	return clip(h.order, dst.State(varve.Span{}), spans)
-}
-
-func (h *history) restore(c *varve.Collection, layer *varve.Layer, dst export.Store, spans []varve.Span, prove bool) {
-	h.Helper()
-	targets := varve.Spans(dst, spans...)
-	if layer.Manifest.Complete {
-		targets = varve.Cluster(dst)
-	}
-	r, err := c.Restore(h.Context(), targets, &varve.RestoreOptions{From: layer.ID, Prove: prove})
-	require.NoError(h, err)
-	if prove {
-		require.Equal(h, varve.ProofDigest, r.Proof)
-	}
-}
-
-// elsewhere restores into all other destinations, and climbs all levels of Verify.
-func (h *history) elsewhere(c *varve.Collection, layer *varve.Layer, spans []varve.Span, want []string) {
-	h.Helper()
-	digested := layer.Manifest.Digest != nil
-	level := varve.VerifyOrder
-	if digested {
-		level = varve.VerifyRehearsal
-	}
-	scratch := newPebbleEngine(h, h.pebbleOptions())
-	_, err := c.Verify(h.Context(), layer.ID, &varve.VerifyOptions{Level: level, Scratch: scratch})
-	require.NoError(h, err)
-
-	if !h.mvcc {
-		revisions := newStore(h, nil)
-		h.restore(c, layer, revisions, spans, digested)
-		h.same(want, clip(h.order, revisions.State(varve.Span{}), spans), "a store with revisions")
-	}
-	open := newPebbleEngine(h, h.pebbleOptions())
-	h.restore(c, layer, open, spans, digested)
-	h.same(want, h.holds(open, spans), "an open database")
-
-	dir := filepath.Join(h.TempDir(), "db")
-	opts := h.pebbleOptions()
-	opts.Logger = quiet{}
-	h.restore(c, layer, pebblekv.Dir(dir, &pebblekv.Options{Pebble: opts}), spans, digested && h.rng.IntN(2) == 0)
-	db, store, err := pebblekv.Open(dir, opts, nil)
-	require.NoError(h, err)
-	h.same(want, h.holds(store, spans), "a directory")
-	require.NoError(h, db.Close())
-
-	h.part(c, layer, spans)
-}
-
-// part restores a part of what was backed up, beside nothing else.
-func (h *history) part(c *varve.Collection, layer *varve.Layer, spans []varve.Span) {
-	h.Helper()
-	var parts []varve.Span
-	for _, s := range h.spans() {
-		for _, t := range spans {
-			if p, ok := s.Intersect(h.order, t); ok {
-				parts = append(parts, p)
-			}
-		}
-	}
-	if len(parts) == 0 {
-		return
-	}
-	whole := newStore(h, &memkv.Options{Order: h.order, SingleRevision: true})
-	h.restore(c, layer, whole, spans, false)
-	dst := newPebbleEngine(h, h.pebbleOptions())
-	_, err := c.Restore(h.Context(), varve.Spans(dst, parts...), &varve.RestoreOptions{From: layer.ID})
-	require.NoError(h, err)
-	h.same(clip(h.order, whole.State(varve.Span{}), parts), h.holds(dst, []varve.Span{{}}), fmt.Sprintf("the parts %s", parts))
-}
-
-func (h *history) holds(store export.Store, spans []varve.Span) []string {
-	h.Helper()
-	s, err := store.Snapshot(h.Context(), export.SnapshotOptions{})
-	require.NoError(h, err)
-	all, err := kvtest.Collect(h.Context(), s, export.Request{})
-	require.NoError(h, err)
-	require.NoError(h, s.Close())
-	return clip(h.order, all, spans)
-}
-
-func (h *history) pebbleOptions() *pebble.Options {
-	if h.mvcc {
-		return suffixOptions()
-	}
-	return &pebble.Options{}
+	s.same(clip(s.order, s.after(before), p.spans), got, fmt.Sprintf("%s from %s: no moment between %d and %d writes is like that; this is the first",
+		s.what, p.Stats.Changes, before, s.past()))
+	return nil
 }

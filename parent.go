@@ -22,6 +22,9 @@ func (r *run) extend(ctx context.Context) error {
 	if err := r.fitsParent(parent); err != nil {
 		return err
 	}
+	if err := r.placeBelow(ctx, parent); err != nil {
+		return err
+	}
 	if err := r.refer(ctx, parent.Layer); err != nil {
 		return err
 	}
@@ -109,9 +112,30 @@ func (r *run) fitsParent(parent *Manifest) error {
 	case r.info.Lineage != parent.Lineage && r.info.Revisions:
 		return &OptionError{Field: "Adopt", Reason: "the timestamps of this store's revisions mean nothing to the chain: take a full"}
 	case !r.asOf.IsZero() && r.asOf.Compare(parent.End) <= 0:
-		return &OptionError{Field: "AsOf", Reason: fmt.Sprintf("%s is not after %s, the end of the layer to extend", r.asOf, parent.End)}
+		field := "AsOf"
+		if r.opts.Lag > 0 {
+			field = "Lag"
+		}
+		return &OptionError{Field: field, Reason: fmt.Sprintf("%s is not after %s, the end of the layer to extend", r.asOf, parent.End)}
 	case len(intersectSpans(r.info.Order, r.spans, parent.Spans)) == 0:
 		return &TargetError{Name: fmt.Sprint(r.spans), Reason: fmt.Sprintf("the layer to extend has none of it, only the spans %v: take a full", parent.Spans)}
+	}
+	return nil
+}
+
+// placeBelow finds the path that the layer's is appended to: that of its full, or, if
+// that one is there no more, its parent's.
+func (r *run) placeBelow(ctx context.Context, parent *Manifest) error {
+	r.below = parent.Path
+	full, err := r.bucket.find(ctx, parent.Chain)
+	switch {
+	case err == nil:
+		r.below = full.Path
+	case !errors.Is(err, ErrNoLayer):
+		return err
+	}
+	if most := maxPath - len(incrementalSuffix) - rivalSuffix; len(r.below) > most {
+		return &OptionError{Field: "Into", Reason: fmt.Sprintf("the path %q has %d bytes, and more than %d leave no room for an incremental below it: take a full", r.below, len(r.below), most)}
 	}
 	return nil
 }

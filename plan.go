@@ -73,6 +73,7 @@ func (r *run) planChanges(ctx context.Context, s export.Snapshot) ([]task, error
 	for _, span := range r.kept {
 		part, err := r.partition(ctx, s, span, r.parent.End)
 		if errors.Is(err, export.ErrNoBase) {
+			r.c.opts.Logger.Info("store is compared with the chain", "collection", r.c.name, "layer", r.layer.ID, "reason", err)
 			return r.planComparison(ctx, s)
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -78,11 +79,55 @@ func (b *collectionBucket) chainAt(ctx context.Context, tip LayerInfo, asOf Time
 	if !asOf.IsZero() {
 		find = r.at
 	}
+	if err := r.prefetch(ctx, tip); err != nil {
+		return nil, err
+	}
 	w, err := find(ctx, tip)
 	if err != nil {
 		return nil, err
 	}
 	return w.chain(), nil
+}
+
+// prefetch reads the manifests of a long chain side by side. One that cannot be had is
+// left to whoever needs it.
+func (r *resolver) prefetch(ctx context.Context, tip LayerInfo) error {
+	if tip.Full() {
+		return nil
+	}
+	x, err := r.b.index(ctx)
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for l := range x.down(tip) {
+		if r.b.read[l.Path] == nil {
+			paths = append(paths, l.Path)
+		}
+	}
+	manifests, _, err := r.b.readAll(ctx, paths)
+	if err != nil {
+		return err
+	}
+	for _, m := range manifests {
+		if m != nil && m.Collection == r.b.id {
+			err = errors.Join(err, r.b.admit(m))
+		}
+	}
+	return err
+}
+
+// down yields l and the parents below it, as far as there are entries.
+func (x *index) down(l LayerInfo) iter.Seq[LayerInfo] {
+	return func(yield func(LayerInfo) bool) {
+		for yield(l) && !l.Full() {
+			p, known := x.byID[l.ParentID]
+			if !known || p.End.Compare(l.End) >= 0 {
+				return
+			}
+			l = p
+		}
+	}
 }
 
 // down is the best way from a full to l.
@@ -278,7 +323,7 @@ func (b *collectionBucket) survey(ctx context.Context, tip LayerInfo) (whole []*
 		return nil, []error{err}
 	}
 	r := &resolver{b: b}
-	for l, known := tip, true; known; {
+	for l := range x.down(tip) {
 		if err := b.checkStays(ctx, l); err != nil {
 			errs = append(errs, err)
 		}
@@ -288,9 +333,6 @@ func (b *collectionBucket) survey(ctx context.Context, tip LayerInfo) (whole []*
 		} else {
 			whole = append(whole, m.layer())
 		}
-		above := l
-		l, known = x.byID[l.ParentID]
-		known = known && l.End.Compare(above.End) < 0
 	}
 	slices.Reverse(whole)
 	return whole, errs

@@ -53,6 +53,7 @@ type run struct {
 
 	// Of an incremental:
 	parent     *Manifest
+	below      string // path that the layer's is appended to
 	kept       []Span // spans that the parent has, too
 	introduced []Span // and those that it has not
 	changes    ChangeSource
@@ -138,11 +139,7 @@ func (o *BackupOptions) complete() error {
 func (r *run) claim(ctx context.Context) error {
 	switch {
 	case r.parent != nil:
-		full, err := r.bucket.find(ctx, r.layer.ChainID)
-		if err != nil {
-			return err
-		}
-		r.layer.Path = formatIncremental(full.Path, r.layer.Start, r.layer.End)
+		r.layer.Path = formatIncremental(r.below, r.layer.Start, r.layer.End)
 	case r.opts.Name != "":
 		r.layer.Path = r.opts.Name
 	default:

@@ -44,6 +44,10 @@ func (c *changes) difference(ctx context.Context, now *checkpoint) (*difference,
 	defer c.mu.Unlock()
 	if c.found == nil {
 		d, err := findDifference(ctx, c.base, now)
+		if err != nil && ctx.Err() == nil {
+			// If it is not the base that cannot be read, others will say so.
+			err = fmt.Errorf("%w: %w", export.ErrNoBase, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("compare with %s: %w", c.base.path, err)
 		}
@@ -182,7 +186,7 @@ func (d *difference) stages(span export.Span) []stage {
 	if d.undecided(span) {
 		return []stage{{span: span, compare: true}}
 	}
-	order := d.now.store.order
+	order, cmp := d.now.store.order, d.now.pebble.Comparer.Compare
 	var out []stage
 	rest, left := span, true
 	for _, s := range d.spans {
@@ -190,7 +194,9 @@ func (d *difference) stages(span export.Span) []stage {
 		if !ok || !left {
 			continue
 		}
-		out = d.between(out, export.Span{Start: rest.Start, End: part.Start})
+		if cmp(rest.Start, part.Start) < 0 { // else there is nothing between: an empty end is the last key
+			out = d.between(out, export.Span{Start: rest.Start, End: part.Start})
+		}
 		out = append(out, stage{span: part, compare: true})
 		rest.Start, left = part.End, len(part.End) > 0
 	}

@@ -274,6 +274,26 @@ func TestRolledBackDatabase(t *testing.T) {
 	}
 }
 
+// TestRangeFromTheFirstKey: what is compared as a whole may begin where the keyspace
+// does, and nothing comes before it.
+func TestRangeFromTheFirstKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, &pebble.Options{})
+	r.set(t, "a", "b", "c", "d")
+	first := r.snapshot(t, export.SnapshotOptions{Name: "01"})
+	require.NoError(t, first.Close())
+	require.NoError(t, r.db.DeleteRange([]byte{}, []byte("c"), pebble.NoSync))
+	require.NoError(t, r.db.Set([]byte("d"), []byte("new"), pebble.NoSync))
+
+	second := r.snapshot(t, export.SnapshotOptions{Name: "02", Base: "01", After: first.Timestamp()})
+	defer func() { require.NoError(t, second.Close()) }()
+	var keys []string
+	for _, e := range collected(t, second, export.Request{Since: first.Timestamp()}) {
+		keys = append(keys, string(e.Key))
+	}
+	require.Equal(t, []string{"a", "b", "d"}, keys)
+}
+
 // TestMovedBelowSharedTable: what a compaction makes of a merge below a newer value,
 // whose table it leaves alone, is no change, although its record could be read as one.
 func TestMovedBelowSharedTable(t *testing.T) {

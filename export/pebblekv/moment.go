@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -21,16 +23,16 @@ import (
 //
 // Every operation takes sequence numbers, so that what the log lacks shows as a
 // gap. A marker that is logged just before, and waited for, divides the numbers:
-// all that came before it is in tables or in the log before it. If no table of the
-// checkpoint has a later number, then the checkpoint with its log cut off before
-// the first gap is the database at that number. What this cannot see is two plain
-// excises, which write no table, with a write between them, all in the instant
-// between the marker and the checkpoint.
+// all that came before it is in tables or in the log before it. If the checkpoint
+// has nothing in tables that came later, then with its log cut off before the first
+// gap it is the database at that number. That shows in the numbers of its tables;
+// but a compaction zeroes them, and an excise may leave no table. So if there was
+// an ingest or excise, it must have the tables of before.
 
 // momentTries is how many checkpoints are taken before it is an error that each
 // had a table younger than its marker. That takes an ingest or a flush within the
 // instant between two calls.
-const momentTries = 50
+const momentTries = 200
 
 // errTorn says that a checkpoint cannot be made one of one moment.
 var errTorn = errors.New("tables were ingested, excised or flushed meanwhile")
@@ -53,20 +55,35 @@ func (s *Store) createMoment(ctx context.Context, path string) error {
 }
 
 func (s *Store) tryMoment(ctx context.Context, path string) error {
+	unflushed, err := s.tally()
+	if err != nil {
+		return err
+	}
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
-	marker := []byte("varve snapshot " + randomHex(16))
-	err := guard(func() error {
-		if s.pebble.DisableWAL {
-			return s.db.Checkpoint(path)
+	flushed, err := s.tally()
+	if err != nil {
+		return err
+	}
+	if s.pebble.DisableWAL {
+		// What is not flushed yet is lost, and what was ingested after it is not.
+		if flushed.ingests != unflushed.ingests {
+			return errTorn
 		}
+		if err := guard(func() error { return s.db.Checkpoint(path) }); err != nil {
+			return err
+		}
+		return s.checkTables(path, math.MaxUint64, flushed)
+	}
+	marker := []byte("varve snapshot " + randomHex(16))
+	err = guard(func() error {
 		if err := s.db.LogData(marker, pebble.Sync); err != nil {
 			return err
 		}
 		return s.db.Checkpoint(path)
 	})
-	if err != nil || s.pebble.DisableWAL {
+	if err != nil {
 		return err
 	}
 	tail := logTail{marker: marker}
@@ -76,11 +93,38 @@ func (s *Store) tryMoment(ctx context.Context, path string) error {
 	if err := tail.cut(); err != nil {
 		return fmt.Errorf("cut log: %w", err)
 	}
-	return s.checkTables(path, tail.begin)
+	return s.checkTables(path, tail.begin, flushed)
 }
 
-// checkTables finds tables of the checkpoint that are younger than the marker.
-func (s *Store) checkTables(path string, marker pebble.SeqNum) (err error) {
+// tally is by what it shows that something was ingested or excised.
+type tally struct {
+	ingests uint64 // Pebble counts these, excises too, before anybody can see them
+	tables  map[uint64]bool
+}
+
+func (s *Store) tally() (t tally, err error) {
+	err = guard(func() (err error) {
+		t.ingests = s.db.Metrics().Ingest.Count
+		t.tables, err = tableNumbers(s.db)
+		return err
+	})
+	return t, err
+}
+
+func tableNumbers(db *pebble.DB) (map[uint64]bool, error) {
+	levels, err := db.SSTables()
+	numbers := map[uint64]bool{}
+	for _, level := range levels {
+		for _, t := range level {
+			numbers[uint64(t.FileNum)] = true
+		}
+	}
+	return numbers, err
+}
+
+// checkTables finds tables of the checkpoint that are younger than the marker, and
+// refuses others than there were before it if any of them may be.
+func (s *Store) checkTables(path string, marker pebble.SeqNum, before tally) (err error) {
 	db, err := pebble.Open(path, s.readOptions())
 	if err != nil {
 		return err
@@ -95,7 +139,19 @@ func (s *Store) checkTables(path string, marker pebble.SeqNum) (err error) {
 			return errTorn
 		}
 	}
-	return nil
+	return s.checkIngests(db, before)
+}
+
+func (s *Store) checkIngests(checkpoint *pebble.DB, before tally) error {
+	now, err := s.tally()
+	if err != nil || now.ingests == before.ingests {
+		return err
+	}
+	tables, err := tableNumbers(checkpoint)
+	if err == nil && !maps.Equal(tables, before.tables) {
+		err = errTorn
+	}
+	return err
 }
 
 // segment is a file of a log.

@@ -173,13 +173,38 @@ func (s *Store) newHome() (*scratch, error) {
 	return newScratch(s.fs, s.snapDir)
 }
 
-// prepare makes the snapshots' folder and clears it of what dead processes left.
-// The caller holds the turn.
+// prepare makes the snapshots' folder and clears it of what dead processes left, and
+// of snapshots that nobody can use since another history began. The caller holds the
+// turn.
 func (s *Store) prepare() error {
 	if err := makeDir(s.fs, s.snapDir); err != nil {
 		return err
 	}
+	if err := s.clearFormer(); err != nil {
+		return err
+	}
 	return sweep(s.fs, s.snapDir, isScratch)
+}
+
+// clearFormer removes the snapshots of the lineage before this one.
+func (s *Store) clearFormer() error {
+	f, err := readLineageFile(s.fs, s.dir)
+	if err != nil || f.Former == "" {
+		return err
+	}
+	sides, err := s.sidecars(f.Former)
+	if err != nil {
+		return err
+	}
+	for _, side := range sides {
+		if s.open[side.Name] != nil {
+			continue // it is being read: the next call finds it
+		}
+		if err := s.removeCheckpoint(s.fs.PathJoin(s.snapDir, side.Name)); err != nil {
+			return fmt.Errorf("clear a snapshot of a former history: %w", err)
+		}
+	}
+	return nil
 }
 
 func fits(opts *export.SnapshotOptions, side sidecar) error {
