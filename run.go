@@ -110,6 +110,11 @@ func (o *BackupOptions) complete() error {
 	case o.Audit && o.NoDigest:
 		return &OptionError{Field: "Audit", Reason: "compares digests, and NoDigest takes none"}
 	}
+	if o.Into != "" && o.Into != Latest && checkID(o.Into) != nil {
+		if err := checkPath(o.Into); err != nil {
+			return &OptionError{Field: "Into", Reason: err.Error()}
+		}
+	}
 	if len(o.Name) > maxName {
 		return &OptionError{Field: "Name", Reason: fmt.Sprintf("has %d bytes, the most are %d", len(o.Name), maxName)}
 	}

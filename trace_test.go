@@ -30,10 +30,12 @@ import (
 // difference.
 //
 //	store [revisions] [partition=<bytes>]     begin with another store
-//	write                                     set <key> <value> | del <key> | fill <n>
+//	write                                     set <key> <value> | del <key> | cut <start> <end> | fill <n>
 //	                                          range <start> <end> <suffix> <value> | unset <start> <end> <suffix>
-//	clock <duration>                          let time pass
+//	clock <duration>                          let time pass, or set the clock back
 //	backup [name=] [spans=(a:c,x:)] [target=<bytes>] [labels=(k:v,...)] [lag=] [audit] [no-digest]
+//	       [into=] [full-every=] [adopt] [no-base] [base-limit=<bytes>]
+//	snapshots                                 what the store keeps
 //	layers | points                           list the collection, or what the latest chain can restore
 //	show [from=]                              what a manifest says
 //	verify [from=] [level=]
@@ -84,7 +86,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	commands := map[string]func(*testing.T, *datadriven.TestData) (string, error){
 		"store": s.doStore, "write": s.doWrite, "clock": s.doClock, "backup": s.doBackup, "layers": s.doLayers,
 		"points": s.doPoints, "show": s.doShow, "verify": s.doVerify, "restore": s.doRestore, "state": s.doState,
-		"keys": s.doKeys, "put": s.doPut, "remove": s.doRemove,
+		"keys": s.doKeys, "put": s.doPut, "remove": s.doRemove, "snapshots": s.doSnapshots,
 	}
 	do, ok := commands[d.Cmd]
 	if !ok {
@@ -131,9 +133,11 @@ func (s *script) mask(text string) string {
 }
 
 // from is the layer that a command is about.
-func (s *script) from(t *testing.T, d *datadriven.TestData) string {
+func (s *script) from(t *testing.T, d *datadriven.TestData) string { return s.layer(t, d, "from") }
+
+func (s *script) layer(t *testing.T, d *datadriven.TestData, key string) string {
 	var from string
-	d.MaybeScanArgs(t, "from", &from)
+	d.MaybeScanArgs(t, key, &from)
 	if n, ok := strings.CutPrefix(from, "#"); ok {
 		i, err := strconv.Atoi(n)
 		if err == nil && i >= 1 && i <= len(s.layers) {
@@ -179,6 +183,8 @@ func (s *script) doWrite(t *testing.T, d *datadriven.TestData) (string, error) {
 			s.store.Set(arg(1), arg(2))
 		case "del":
 			s.store.Delete(arg(1))
+		case "cut":
+			s.store.DeleteRange(arg(1), arg(2))
 		case "range":
 			s.store.RangeKeySet(arg(1), arg(2), arg(3), arg(4))
 		case "unset":
@@ -202,15 +208,14 @@ func (s *script) doClock(t *testing.T, d *datadriven.TestData) (string, error) {
 }
 
 func (s *script) doBackup(t *testing.T, d *datadriven.TestData) (string, error) {
-	opts := &varve.BackupOptions{Concurrency: 1, Audit: d.HasArg("audit"), NoDigest: d.HasArg("no-digest")}
+	opts := &varve.BackupOptions{
+		Concurrency: 1, Audit: d.HasArg("audit"), NoDigest: d.HasArg("no-digest"),
+		Into: s.layer(t, d, "into"), Adopt: d.HasArg("adopt"), NoBase: d.HasArg("no-base"),
+		Lag: duration(t, d, "lag"), FullEvery: duration(t, d, "full-every"),
+	}
 	d.MaybeScanArgs(t, "name", &opts.Name)
 	d.MaybeScanArgs(t, "target", &opts.TargetFileBytes)
-	var lag string
-	if d.MaybeScanArgs(t, "lag", &lag) {
-		var err error
-		opts.Lag, err = time.ParseDuration(lag)
-		require.NoError(t, err)
-	}
+	d.MaybeScanArgs(t, "base-limit", &opts.BaseLimit)
 	if labels, ok := d.Arg("labels"); ok {
 		opts.Labels = map[string]string{}
 		for _, l := range labels.Vals {
@@ -223,7 +228,30 @@ func (s *script) doBackup(t *testing.T, d *datadriven.TestData) (string, error) 
 		return "", err
 	}
 	s.layers = append(s.layers, layer.ID)
-	return s.line(layer.LayerInfo) + statsLine(layer.Stats), nil
+	out := s.line(layer.LayerInfo) + statsLine(layer.Stats)
+	if !layer.Full() {
+		out += fmt.Sprintf("%d deletions, extends %s by %s\n", layer.Stats.Deletions, layer.ParentID, layer.Stats.Changes)
+	}
+	return out, nil
+}
+
+func duration(t *testing.T, d *datadriven.TestData, key string) (out time.Duration) {
+	var text string
+	if d.MaybeScanArgs(t, key, &text) {
+		var err error
+		out, err = time.ParseDuration(text)
+		require.NoError(t, err)
+	}
+	return out
+}
+
+func (s *script) doSnapshots(t *testing.T, d *datadriven.TestData) (string, error) {
+	kept, err := s.store.Snapshots(t.Context())
+	var out string
+	for _, k := range kept {
+		out += fmt.Sprintf("%s at %s pins %d bytes\n", k.Name, k.Timestamp, k.PinnedBytes)
+	}
+	return out, err
 }
 
 func (s *script) line(l varve.LayerInfo) string {
@@ -268,6 +296,9 @@ func (s *script) doShow(t *testing.T, d *datadriven.TestData) (string, error) {
 	out += fmt.Sprintf("collection %s job %s lineage %s\n", m.Collection, m.Job, m.Lineage)
 	out += fmt.Sprintf("engine %s order %s revisions %t complete %t spans %s\n", m.Engine, m.Order, m.Revisions, m.Complete, m.Spans)
 	out += fmt.Sprintf("start %s end %s oldest %s changes %s\n", m.Start, m.End, m.Oldest, m.Stats.Changes)
+	if !l.Full() {
+		out += fmt.Sprintf("extends %s introduces %s\n", m.Parent, m.Introduced)
+	}
 	for _, k := range slices.Sorted(maps.Keys(m.Labels)) {
 		out += fmt.Sprintf("label %s = %s\n", k, m.Labels[k])
 	}
