@@ -45,16 +45,16 @@ func (r *run) planComparison(ctx context.Context, s export.Snapshot) ([]task, er
 	limit := min(max(total/int64(r.opts.Concurrency)/tasksPerWorker, minTaskBytes), comparedBytes)
 	var tasks []task
 	for _, seg := range all {
+		next := task{span: seg.span, bytes: seg.digest.Bytes, by: comparison, segments: []segment{seg}}
 		if n := len(tasks); n > 0 {
 			last := &tasks[n-1]
-			touch := len(last.span.End) > 0 && r.info.Order.WithDefaults().Compare(last.span.End, seg.span.Start) == 0
-			if touch && last.bytes+seg.digest.Bytes <= limit && len(last.segments) < comparedSegments {
-				last.span.End, last.bytes = seg.span.End, last.bytes+seg.digest.Bytes
+			if last.bytes+next.bytes <= limit && len(last.segments) < comparedSegments && last.meets(next, r.spans, r.info.Order) {
+				last.span.End, last.bytes = seg.span.End, last.bytes+next.bytes
 				last.segments = append(last.segments, seg)
 				continue
 			}
 		}
-		tasks = append(tasks, task{span: seg.span, bytes: seg.digest.Bytes, by: comparison, segments: []segment{seg}})
+		tasks = append(tasks, next)
 	}
 	return tasks, nil
 }

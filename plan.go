@@ -117,7 +117,7 @@ func (r *run) join(pieces []task, least int64, by method) []task {
 	if r.opts.TargetFileBytes < limit/2 {
 		limit = 2 * r.opts.TargetFileBytes
 	}
-	tasks := joinTasks(pieces, r.info.Order, limit)
+	tasks := joinTasks(pieces, r.spans, r.info.Order, limit)
 	for i := range tasks {
 		tasks[i].by = by
 	}
@@ -146,14 +146,14 @@ func checkPartitions(order *export.Order, span Span, partitions []export.Partiti
 	return nil
 }
 
-// joinTasks joins tasks whose spans touch as long as they stay below limit.
-func joinTasks(pieces []task, order *export.Order, limit int64) []task {
+// joinTasks joins tasks whose spans touch as long as they stay below limit. What belongs
+// to two target spans stays apart: a file lies in one of them, and so does a row.
+func joinTasks(pieces []task, targets []Span, order *export.Order, limit int64) []task {
 	var out []task
 	for _, p := range pieces {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			touch := len(last.span.End) > 0 && order.WithDefaults().Compare(last.span.End, p.span.Start) == 0
-			if touch && last.bytes+p.bytes <= limit {
+			if last.bytes+p.bytes <= limit && last.meets(p, targets, order) {
 				last.span.End, last.bytes = p.span.End, last.bytes+p.bytes
 				continue
 			}
@@ -161,4 +161,13 @@ func joinTasks(pieces []task, order *export.Order, limit int64) []task {
 		out = append(out, p)
 	}
 	return out
+}
+
+// meets reports whether next begins where t ends, in the same target span.
+func (t *task) meets(next task, targets []Span, order *export.Order) bool {
+	if len(t.span.End) == 0 || order.WithDefaults().Compare(t.span.End, next.span.Start) != 0 {
+		return false
+	}
+	here := spansFrom(order, targets, t.span.Start)
+	return len(here) > 0 && here[0].Contains(order, next.span.Start)
 }

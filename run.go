@@ -216,6 +216,9 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
+	if err := r.checkReadable(m, written); err != nil {
+		return nil, err
+	}
 	err = r.create(ctx, manifestObject(r.layer.Path), kindLayer, m)
 	if errors.Is(err, objectio.ErrExist) {
 		return nil, fmt.Errorf("%s: %w", r.layer.Path, ErrConflict)
@@ -228,6 +231,17 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 		"keys", m.Stats.Keys, "stored_bytes", m.Stats.StoredBytes, "duration", m.Stats.Duration)
 	r.report.layer(layer.LayerInfo)
 	return layer, nil
+}
+
+// checkReadable looks at the layer as whoever restores it will: what a reader would
+// refuse must not pass for a backup.
+func (r *run) checkReadable(m *Manifest, written *contents) error {
+	c := new(content)
+	c.add(m, written)
+	if err := c.fit(r.info.Order); err != nil {
+		return fmt.Errorf("layer %s: no reader would take it: %v", m.Layer, err)
+	}
+	return nil
 }
 
 // indexRecord is the body of an index entry, whose name says the rest.

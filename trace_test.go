@@ -26,7 +26,7 @@ import (
 // TestTrace runs the scripts in testdata/scripts, each with a store and a bucket of
 // its own, a clock that stands still, and IDs that are numbered as they appear. A
 // command that reaches the bucket ends with the number of its requests; the
-// argument trace adds all of them. Rewrite the scripts with -rewrite, and read the
+// argument trace adds all of them, reads in a row sorted. Rewrite the scripts with -rewrite, and read the
 // difference.
 //
 //	store [revisions] [partition=<bytes>]     begin with another store
@@ -98,12 +98,32 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		out += "error: " + err.Error() + "\n"
 	}
 	if d.HasArg("trace") {
-		out += s.bucket.String()
+		out += traceOf(s.bucket)
 	}
 	if n := s.bucket.Counts(); n != "" {
 		out += "[" + n + "]\n"
 	}
 	return s.mask(out)
+}
+
+// traceOf is what was asked of the bucket. Reads are sorted where several follow one
+// another: some of them are made at once.
+func traceOf(bucket *faultblob.Bucket) string {
+	ops := bucket.Trace()
+	for i := 0; i < len(ops); {
+		n := slices.IndexFunc(ops[i:], func(op faultblob.Op) bool { return op.Kind != faultblob.Get })
+		if n < 0 {
+			n = len(ops) - i
+		}
+		slices.SortStableFunc(ops[i:i+n], func(a, b faultblob.Op) int { return strings.Compare(a.Key, b.Key) })
+		i += n + 1
+	}
+	var out strings.Builder
+	for i, op := range ops {
+		op.N = i + 1
+		fmt.Fprintln(&out, op)
+	}
+	return out.String()
 }
 
 var (
