@@ -90,11 +90,12 @@ func (m mutant) overlay(t *testing.T) string {
 	return path
 }
 
-// firstComplaint is the first line of a failed test that says why.
+// firstComplaint is what a failed test says first.
 func firstComplaint(out string) string {
-	for line := range strings.Lines(out) {
-		if line = strings.TrimSpace(line); strings.Contains(line, "Error:") || strings.Contains(line, ": no moment") || strings.Contains(line, "panic:") {
-			return line
+	lines := strings.Split(out, "\n")
+	for i, line := range lines {
+		if strings.Contains(line, "Error:") || strings.Contains(line, ": no moment") || strings.HasPrefix(line, "panic: ") {
+			return strings.Join(strings.Fields(strings.Join(lines[i:min(i+2, len(lines))], " ")), " ")
 		}
 	}
 	return "in other words"

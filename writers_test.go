@@ -133,7 +133,11 @@ type rivals struct {
 // agree on which is the latest; and it can be extended.
 func TestTwoWriters(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(120) {
+	seeds := uint64(120)
+	if testing.Short() {
+		seeds = 20
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { writeTogether(t, rand.New(rand.NewPCG(seed, 3))) })
 		})
