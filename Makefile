@@ -33,7 +33,11 @@ fuzz:
 bench:
 	go test -run '^$$' -bench '$(BENCH)' $(BENCHFLAGS) -timeout 2h ./...
 
+.PHONY: mutants
+mutants:
+	go test -timeout 30m -run '^TestMutants$$' -v . -mutants
+
 .PHONY: nightly
-nightly:
+nightly: mutants
 	go test -race -count 3 -shuffle on -timeout 2h ./...
 	$(MAKE) fuzz FUZZTIME=5m

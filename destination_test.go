@@ -3,6 +3,7 @@ package varve_test
 import (
 	"context"
 	"fmt"
+	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/stretchr/testify/require"
@@ -12,6 +13,7 @@ import (
 	"github.com/varvekv/varve/export/kvtest"
 	"github.com/varvekv/varve/export/memkv"
 	"github.com/varvekv/varve/export/pebblekv"
+	"github.com/varvekv/varve/internal/faultblob"
 )
 
 // destination is something to restore into.
@@ -70,6 +72,38 @@ func (p *pebbleEngine) requireUncovered(s *scribe) {
 		require.NotEqual(s, export.Set, e.Kind, "%q came back", e.Key)
 	}
 	require.NoError(s, p.close())
+}
+
+// TestSingleDeleteAfterLayeredRestore: a key that lies in several layers, which were
+// linked over one another, is gone for good when it is deleted as one that was set
+// once: the sets of the upper layers hide what is below also then.
+func TestSingleDeleteAfterLayeredRestore(t *testing.T) {
+	t.Parallel()
+	c := collectionIn(t, faultblob.New(t, nil), nil)
+	from := newPebbleEngine(t, &pebble.Options{}, pebblekv.Options{})
+	for _, value := range []string{"first", "second", "third"} {
+		for i := range 100 {
+			require.NoError(t, from.db.Set(fmt.Appendf(nil, "key-%03d", i), []byte(value), pebble.NoSync))
+		}
+		opts := new(varve.BackupOptions)
+		if value != "first" {
+			opts.Into = varve.Latest
+		}
+		_, err := c.Backup(t.Context(), varve.Cluster(from), opts)
+		require.NoError(t, err)
+	}
+	to := unopenedPebble(t, &pebble.Options{}, pebblekv.Options{})
+	_, err := c.Restore(t.Context(), varve.Cluster(to.folder()), nil)
+	require.NoError(t, err)
+	require.NoError(t, to.open())
+	for i := range 100 {
+		require.NoError(t, to.db.SingleDelete(fmt.Appendf(nil, "key-%03d", i), pebble.NoSync))
+	}
+	require.NoError(t, to.db.Compact(t.Context(), []byte("a"), []byte("z"), false))
+	it, err := to.db.NewIter(nil)
+	require.NoError(t, err)
+	require.False(t, it.First(), "%q came back", it.Key())
+	require.NoError(t, it.Close())
 }
 
 // shallow is a destination that takes fewer levels of tables than it could.

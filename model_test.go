@@ -173,12 +173,12 @@ func (s *scribe) backup() {
 		return
 	}
 	require.NoError(s, err, "%s by %s", s.what, changes)
+	p := &page{Layer: layer, parent: parent, spans: spans}
+	p.state = s.moment(p, before)
 	require.Equal(s, changes, layer.Stats.Changes)
 	if parent != nil {
 		require.Equal(s, parent.ID, layer.ParentID)
 	}
-	p := &page{Layer: layer, parent: parent, spans: spans}
-	p.state = s.moment(p, before)
 	s.layers = append(s.layers, p)
 	s.requireBase(p, opts)
 }

@@ -1,6 +1,7 @@
 package pebblekv_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -294,28 +295,31 @@ func TestRangeFromTheFirstKey(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "d"}, keys)
 }
 
+// ingest writes a table and ingests it.
+func (r *rig) ingest(t *testing.T, write func(w *sstable.Writer) error) {
+	t.Helper()
+	path := r.table(t, "b") // a name
+	f, err := r.popts.FS.Create(path, vfs.WriteCategoryUnspecified)
+	require.NoError(t, err)
+	o := r.popts.Clone()
+	o.EnsureDefaults()
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(6, r.db.TableFormat()))
+	require.NoError(t, errors.Join(write(w), w.Close()))
+	require.NoError(t, r.db.Ingest(t.Context(), []string{path}))
+}
+
 // TestMovedBelowSharedTable: what a compaction makes of a merge below a newer value,
 // whose table it leaves alone, is no change, although its record could be read as one.
 func TestMovedBelowSharedTable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, &pebble.Options{LBaseMaxBytes: 1, DisableAutomaticCompactions: true})
-	ingest := func(write func(w *sstable.Writer) error) {
-		path := r.table(t, "b") // a name
-		f, err := r.popts.FS.Create(path, vfs.WriteCategoryUnspecified)
-		require.NoError(t, err)
-		o := r.popts.Clone()
-		o.EnsureDefaults()
-		w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(6, r.db.TableFormat()))
-		require.NoError(t, errors.Join(write(w), w.Close()))
-		require.NoError(t, r.db.Ingest(t.Context(), []string{path}))
-	}
-	ingest(func(w *sstable.Writer) error { // so large that nobody compares everything
+	r.ingest(t, func(w *sstable.Writer) error { // so large that nobody compares everything
 		return w.Set([]byte("z"), make([]byte, 64<<10))
 	})
-	ingest(func(w *sstable.Writer) error {
+	r.ingest(t, func(w *sstable.Writer) error {
 		return errors.Join(w.Set([]byte("b"), []byte("1")), w.Set([]byte("k"), []byte("1")))
 	})
-	ingest(func(w *sstable.Writer) error {
+	r.ingest(t, func(w *sstable.Writer) error {
 		return errors.Join(w.Set([]byte("b"), []byte("2")), w.Merge([]byte("k"), []byte("2")))
 	})
 	require.NoError(t, r.db.Set([]byte("k"), []byte("newest"), pebble.NoSync))
@@ -331,4 +335,59 @@ func TestMovedBelowSharedTable(t *testing.T) {
 	second := r.snapshot(t, export.SnapshotOptions{Name: "02", Base: "01", After: first.Timestamp()})
 	defer func() { require.NoError(t, second.Close()) }()
 	require.Empty(t, collected(t, second, export.Request{Since: first.Timestamp()}))
+}
+
+// TestBackToValueBelowSharedTable: a key gets back what it had before, and its old
+// record, below that of a shared table, is rewritten meanwhile. Both records say the
+// same, and yet the key has changed.
+func TestBackToValueBelowSharedTable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, &pebble.Options{LBaseMaxBytes: 1, DisableAutomaticCompactions: true})
+	for _, value := range []string{"0", "1"} {
+		r.ingest(t, func(w *sstable.Writer) error {
+			return errors.Join(w.Set([]byte("b"), []byte(value)), w.Set([]byte("k"), []byte(value)))
+		})
+	}
+	require.NoError(t, r.db.Set([]byte("k"), []byte("2"), pebble.NoSync))
+	require.NoError(t, r.db.Flush())
+	first := r.snapshot(t, export.SnapshotOptions{Name: "01"})
+	require.NoError(t, first.Close())
+	require.NoError(t, r.db.Compact(t.Context(), []byte("a"), []byte("c"), false))
+	require.NoError(t, r.db.Set([]byte("k"), []byte("1"), pebble.NoSync))
+	require.NoError(t, r.db.Flush())
+
+	second := r.snapshot(t, export.SnapshotOptions{Name: "02", Base: "01", After: first.Timestamp()})
+	defer func() { require.NoError(t, second.Close()) }()
+	changes := collected(t, second, export.Request{Since: first.Timestamp()})
+	require.Len(t, changes, 1)
+	require.Equal(t, "k", string(changes[0].Key))
+	require.Equal(t, "1", string(changes[0].Value))
+}
+
+// TestFewSeparateValues: where only a few of the values that differ are in files of
+// their own, records decide, but for theirs.
+func TestFewSeparateValues(t *testing.T) {
+	t.Parallel()
+	o := &pebble.Options{FormatMajorVersion: pebble.FormatNewest, DisableAutomaticCompactions: true}
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: 100, MaxBlobReferenceDepth: 4, TargetGarbageRatio: 1}
+	}
+	r := newRig(t, o)
+	for i := range 5000 {
+		require.NoError(t, r.db.Set(plainKey(i), plainKey(i*7), pebble.NoSync))
+	}
+	first := r.snapshot(t, export.SnapshotOptions{Name: "01"})
+	require.NoError(t, first.Close())
+	long := bytes.Repeat([]byte("long"), 100)
+	for i := range 10 {
+		require.NoError(t, r.db.Set(plainKey(i), long, pebble.NoSync))
+	}
+
+	second := r.snapshot(t, export.SnapshotOptions{Name: "02", Base: "01", After: first.Timestamp()})
+	defer func() { require.NoError(t, second.Close()) }()
+	changes := collected(t, second, export.Request{Since: first.Timestamp()})
+	require.Len(t, changes, 10)
+	for _, e := range changes {
+		require.Equal(t, string(long), string(e.Value))
+	}
 }

@@ -1,0 +1,121 @@
+package varve_test
+
+// differenceMutants break how a Pebble store finds what has changed.
+func differenceMutants() []mutant {
+	const (
+		difference = "export/pebblekv/difference.go"
+		candidates = "export/pebblekv/candidates.go"
+		lsm        = "export/pebblekv/lsm.go"
+		raw        = "export/pebblekv/raw.go"
+		snapshot   = "export/pebblekv/snapshot.go"
+		moment     = "export/pebblekv/moment.go"
+	)
+	return []mutant{
+		{name: "tables that only the base has are skipped", edits: []edit{
+			{difference, "d.before = slices.DeleteFunc(before, func(t *tableFile) bool { return matched[t] })", "d.before = nil"},
+		}},
+		{name: "tables that only the later one has are skipped", edits: []edit{
+			{difference, "d.after = append(d.after, t)", "_ = t"},
+		}},
+		{name: "the log is skipped", edits: []edit{
+			{difference, "range []*checkpoint{base, now}", "range []*checkpoint{}"},
+		}},
+		{name: "the log of the base is skipped", edits: []edit{
+			{difference, "range []*checkpoint{base, now}", "range []*checkpoint{now}"},
+		}},
+		{name: "range deletions are ignored", edits: []edit{
+			{lsm, "open := r.NewRawRangeDelIter", "open := r.NewRawRangeKeyIter"},
+		}},
+		{name: "range keys are ignored", edits: []edit{
+			{lsm, "open = r.NewRawRangeKeyIter", "open = r.NewRawRangeDelIter"},
+		}},
+		{name: "the last key of the log in a span is left out", edits: []edit{
+			{difference, "keys = keys[:to]", "keys = keys[:max(to-1, 0)]"},
+		}},
+		{name: "the largest key of a table is above all", edits: []edit{
+			{candidates, "c.cmp(key, t.Largest.UserKey) <= 0", "c.cmp(key, t.Largest.UserKey) < 0"},
+		}, test: inPebblekv("MovedBelowSharedTable")},
+		{name: "spans that overlap end with the first", edits: []edit{
+			{difference, "order.CompareEnds(s.End, apart[n-1].End) > 0", "order.CompareEnds(s.End, apart[n-1].End) < 0"},
+		}},
+		{name: "nothing follows a span that is compared", edits: []edit{
+			{difference, "rest.Start, left = part.End, len(part.End) > 0", "rest.Start, left = part.End, false"},
+		}},
+		{name: "nothing before the first key is everything", edits: []edit{
+			{difference, "if cmp(rest.Start, part.Start) < 0 {", "if cmp(rest.Start, part.Start) <= 0 {"},
+		}},
+		{name: "tables of one number are one table", edits: []edit{
+			{difference, "if one, err = t.same(u); err != nil {", "if one = true; err != nil {"},
+		}, test: inPebblekv("RolledBackDatabase")},
+		{name: "an excise is not seen", edits: []edit{
+			{lsm, "		smallest: edge(t.Smallest), largest: edge(t.Largest),\n", ""},
+			{lsm, "table: uint64(t.FileNum), backing", "backing"},
+			{lsm, "	edge := func(k pebble.InternalKey) string { return fmt.Sprintf(\"%d %s\", k.Trailer, k.UserKey) }\n", ""},
+			{lsm, "virtual: t.Virtual,", ""},
+		}, test: inPebblekv("ChangesOfRandomHistories")},
+		{name: "records are equal whatever their values", edits: []edit{
+			{raw, "r.key.Trailer == s.key.Trailer && bytes.Equal(r.value, s.value)", "r.key.Trailer == s.key.Trailer && (true || bytes.Equal(nil, nil))"},
+		}},
+		{name: "records are equal whatever their numbers", edits: []edit{
+			{raw, "r.key.Trailer == s.key.Trailer && bytes.Equal(r.value, s.value)", "r.sets() == s.sets() && bytes.Equal(r.value, s.value)"},
+		}, test: inPebblekv("BackToValueBelowSharedTable")},
+		{name: "a merge decides", edits: []edit{
+			{raw, "return !r.outside && (r.sets() || r.deletes())", "return !r.outside"},
+		}},
+		{name: "a value elsewhere decides", edits: []edit{
+			{raw, "return !r.outside && (r.sets() || r.deletes())", "return r.sets() || r.deletes()"},
+		}, test: inPebblekv("FewSeparateValues")},
+		{name: "nothing is newer than what differs", edits: []edit{
+			{candidates, "> c.top.at(c.key)", "> none"},
+		}, test: inPebblekv("MovedBelowSharedTable")},
+		{name: "tables hide the log", edits: []edit{
+			{candidates, "if fromLog {", "if fromLog && is == was {"},
+		}},
+		{name: "any base will do", edits: []edit{
+			{snapshot, "	side, err := readSidecar(s.fs, path, name, lineage)\n", `	side, err := readSidecar(s.fs, path, name, lineage)
+	names, _ := s.fs.List(s.snapDir)
+	for i := 0; i < len(names) && err != nil; i++ {
+		if name = names[i]; s.open[name] == nil {
+			path = s.fs.PathJoin(s.snapDir, name)
+			side, err = readSidecar(s.fs, path, name, lineage)
+		}
+	}
+`},
+			{snapshot, "base == nil || base.sidecar.Timestamp != since", "base == nil"},
+		}},
+		{name: "ingests are not counted", edits: []edit{
+			{moment, "now.ingests == before.ingests", "now.ingests >= before.ingests"},
+		}, test: inPebblekv("SnapshotDuringCompactedIngests")},
+	}
+}
+
+// inPebblekv is a test of that package.
+func inPebblekv(test string) []string { return []string{"./export/pebblekv", "^Test" + test + "$"} }
+
+// layerMutants break how a layer is written on a chain, and how a chain is read.
+func layerMutants() []mutant {
+	return []mutant{
+		{name: "sets uncover what is below", edits: []edit{
+			{"sink/table.go", "case t.layers == Above:", "case t.layers == Above && t == nil:"},
+		}},
+		{name: "introduced spans show what is older", edits: []edit{
+			{"content.go", "counts = subtractSpans(c.order, counts, m.Introduced)", "_ = m"},
+		}},
+		{name: "introduced spans show what is older, and delete nothing", edits: []edit{
+			{"content.go", "counts = subtractSpans(c.order, counts, m.Introduced)", "_ = m"},
+			{"export.go", "if r.info.Revisions || len(span.End) == 0 {", "if true {"},
+		}},
+		{name: "what was replaced stays in the digest", edits: []edit{
+			{"export.go", "	if former != nil {\n", "	if former != nil && ledger == nil {\n"},
+		}},
+		{name: "segments are alike whatever their digests", edits: []edit{
+			{"compare.go", "if seg.known && digest.Total(read) == seg.digest {", "if seg.known && len(read) >= 0 {"},
+		}},
+		{name: "segments that were cut have the digest of the whole", edits: []edit{
+			{"segment.go", "known: len(outside) == 0", "known: len(outside) >= 0"},
+		}},
+		{name: "deletes are left out", edits: []edit{
+			{"export.go", "if e.Kind != export.Delete || r.info.Revisions || order.Compare(e.Key, gone) >= 0 {", "if e.Kind != export.Delete || r.info.Revisions {"},
+		}},
+	}
+}
