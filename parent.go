@@ -51,7 +51,7 @@ func (r *run) findParent(ctx context.Context) (*Manifest, error) {
 	if due, err := r.fullDue(ctx, tip); err != nil || due {
 		return nil, err
 	}
-	return r.bucket.manifest(ctx, tip.Path)
+	return r.bucket.manifestOf(ctx, tip)
 }
 
 // tipOf is the layer to extend: of a chain that is named by its full, or as the
@@ -79,7 +79,7 @@ func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m, err := r.bucket.manifest(ctx, full.Path)
+	m, err := r.bucket.manifestOf(ctx, full)
 	if err != nil {
 		return false, err
 	}

@@ -144,7 +144,7 @@ func (r *resolver) findDown(ctx context.Context, l LayerInfo) (*way, error) {
 	if err := r.b.checkStays(ctx, l); err != nil {
 		return nil, err
 	}
-	m, err := r.manifest(ctx, l)
+	m, err := r.b.manifestOf(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (r *resolver) findAt(ctx context.Context, l LayerInfo) (*way, error) {
 		return r.down(ctx, l)
 	}
 	r.miss.note(l.End)
-	m, err := r.manifest(ctx, l)
+	m, err := r.b.manifestOf(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -185,18 +185,6 @@ func (r *resolver) findAt(ctx context.Context, l LayerInfo) (*way, error) {
 		return nil, r.miss
 	}
 	return r.best(ctx, m, r.at)
-}
-
-// manifest reads that of l, which must say what its entry in the index says.
-func (r *resolver) manifest(ctx context.Context, l LayerInfo) (*Manifest, error) {
-	m, err := r.b.manifest(ctx, l.Path)
-	if err != nil {
-		return nil, err
-	}
-	if m.info() != l {
-		return nil, &CorruptError{Object: manifestObject(l.Path), Want: "the layer of " + formatIndex(l), Got: "that of " + formatIndex(m.info())}
-	}
-	return m, nil
 }
 
 // best is the best of the ways that find knows from what m extends. An error is
@@ -234,7 +222,7 @@ func (r *resolver) step(ctx context.Context, m *Manifest, p LayerInfo, find func
 	if err != nil {
 		return nil, err
 	}
-	parent, err := r.manifest(ctx, p)
+	parent, err := r.b.manifestOf(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +315,7 @@ func (b *collectionBucket) survey(ctx context.Context, tip LayerInfo) (whole []*
 		if err := b.checkStays(ctx, l); err != nil {
 			errs = append(errs, err)
 		}
-		m, err := r.manifest(ctx, l)
+		m, err := r.b.manifestOf(ctx, l)
 		if err != nil {
 			errs = append(errs, err)
 		} else {
