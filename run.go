@@ -239,7 +239,7 @@ func (r *run) checkReadable(m *Manifest, written *contents) error {
 	c := new(content)
 	c.add(m, written)
 	if err := c.fit(r.info.Order); err != nil {
-		return fmt.Errorf("layer %s: no reader would take it: %v", m.Layer, err)
+		return errors.New("layer " + m.Layer + ": no reader would take it: " + err.Error()) // nothing stored is damaged
 	}
 	return nil
 }

@@ -51,6 +51,13 @@ func newScene(t testing.TB, opts varve.BackupOptions) *scene {
 	return s
 }
 
+// backedUp is a scene with one layer.
+func backedUp(t testing.TB) *scene {
+	s := newScene(t, varve.BackupOptions{})
+	require.NoError(t, s.backup())
+	return s
+}
+
 func (s *scene) newStore() *memkv.Store {
 	now := s.now
 	return newStore(s, &memkv.Options{SingleRevision: true, PartitionBytes: 4 << 10, Now: func() time.Time { return *now }})
