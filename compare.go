@@ -47,8 +47,7 @@ func (r *run) planComparison(ctx context.Context, s export.Snapshot) ([]task, er
 	for _, seg := range all {
 		if n := len(tasks); n > 0 {
 			last := &tasks[n-1]
-			touch := len(last.span.End) > 0 && r.info.Order.WithDefaults().Compare(last.span.End, seg.span.Start) == 0
-			if touch && last.bytes+seg.digest.Bytes <= limit && len(last.segments) < comparedSegments {
+			if r.adjoin(last.span, seg.span) && last.bytes+seg.digest.Bytes <= limit && len(last.segments) < comparedSegments {
 				last.span.End, last.bytes = seg.span.End, last.bytes+seg.digest.Bytes
 				last.segments = append(last.segments, seg)
 				continue

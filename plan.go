@@ -117,7 +117,7 @@ func (r *run) join(pieces []task, least int64, by method) []task {
 	if r.opts.TargetFileBytes < limit/2 {
 		limit = 2 * r.opts.TargetFileBytes
 	}
-	tasks := joinTasks(pieces, r.info.Order, limit)
+	tasks := r.joinTasks(pieces, limit)
 	for i := range tasks {
 		tasks[i].by = by
 	}
@@ -146,14 +146,13 @@ func checkPartitions(order *export.Order, span Span, partitions []export.Partiti
 	return nil
 }
 
-// joinTasks joins tasks whose spans touch as long as they stay below limit.
-func joinTasks(pieces []task, order *export.Order, limit int64) []task {
+// joinTasks joins tasks that adjoin as long as they stay below limit.
+func (r *run) joinTasks(pieces []task, limit int64) []task {
 	var out []task
 	for _, p := range pieces {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			touch := len(last.span.End) > 0 && order.WithDefaults().Compare(last.span.End, p.span.Start) == 0
-			if touch && last.bytes+p.bytes <= limit {
+			if r.adjoin(last.span, p.span) && last.bytes+p.bytes <= limit {
 				last.span.End, last.bytes = p.span.End, last.bytes+p.bytes
 				continue
 			}
@@ -161,4 +160,15 @@ func joinTasks(pieces []task, order *export.Order, limit int64) []task {
 		out = append(out, p)
 	}
 	return out
+}
+
+// adjoin reports whether b goes on where a ends, in one span of the layer: a file
+// that lay in two of them could not be linked.
+func (r *run) adjoin(a, b Span) bool {
+	order := r.info.Order
+	if len(a.End) == 0 || order.WithDefaults().Compare(a.End, b.Start) != 0 {
+		return false
+	}
+	here := spansFrom(order, r.spans, a.Start)
+	return len(here) > 0 && here[0].Contains(order, b.Start)
 }
