@@ -79,7 +79,7 @@ func (c *content) fit(order *export.Order) error {
 	for i := range c.files {
 		f := &c.files[i]
 		f.form = f.layer.form(order)
-		if f.Span.IsEmpty(order) || !coveredBy(order, f.layer.Spans, f.Span) {
+		if f.Span.IsEmpty(order) || !slices.ContainsFunc(f.layer.Spans, func(s Span) bool { return s.Covers(order, f.Span) }) {
 			return &CorruptError{Object: fileListObject(f.layer.Path), Want: "files in the layer's spans", Got: f.Path + " of " + f.Span.String()}
 		}
 		if i > 0 && f.meets(&c.files[i-1], order) {
