@@ -68,7 +68,7 @@ func (b *collectionBucket) tipOf(ctx context.Context, into string) (LayerInfo, e
 	return x.newest(ctx, named)
 }
 
-// fullDue reports whether the full began FullEvery ago. If it began later than now,
+// fullDue reports whether the full began FullEvery ago, or is gone. If it began later than now,
 // for the clock was set back, the first of the chain's last layers counts that did
 // not.
 func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
@@ -80,6 +80,10 @@ func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
 		return false, err
 	}
 	m, err := r.bucket.manifestOf(ctx, full)
+	if errors.Is(err, ErrNoLayer) {
+		r.c.opts.Logger.Warn("chain has lost its full", "collection", r.c.name, "chain", tip.ChainID, "path", full.Path)
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -123,15 +127,23 @@ func (r *run) fitsParent(parent *Manifest) error {
 	return nil
 }
 
-// placeBelow finds the path that the layer's is appended to: that of its full, or, if
-// that one is there no more, its parent's.
+// placeBelow finds the path that the layer's is appended to: that of its full. Without
+// that one a layer could be committed and never restored, so it must be there, or
+// another that stands for it; then the layer goes below its parent.
 func (r *run) placeBelow(ctx context.Context, parent *Manifest) error {
 	r.below = parent.Path
 	full, err := r.bucket.find(ctx, parent.Chain)
-	switch {
-	case err == nil:
+	if err == nil {
 		r.below = full.Path
-	case !errors.Is(err, ErrNoLayer):
+		_, err = r.bucket.manifestOf(ctx, full)
+	}
+	if errors.Is(err, ErrNoLayer) {
+		r.below = parent.Path
+		if _, err = r.bucket.chain(ctx, parent.info()); errors.Is(err, ErrNoLayer) {
+			err = fmt.Errorf("chain of %s: %w: %w", r.opts.Into, ErrNoFull, err)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if most := maxPath - len(incrementalSuffix) - rivalSuffix; len(r.below) > most {
