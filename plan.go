@@ -31,8 +31,10 @@ const (
 	// dearer, byte for byte.
 	minTaskBytes   = 16 << 20
 	minChangeBytes = 1 << 20
-	// tasksPerWorker is how finely work is cut, so that workers end together.
-	tasksPerWorker = 8
+	// tasksPerWorker is how finely work is cut, so that workers end together; changes,
+	// of which there are few, make fewer files.
+	tasksPerWorker   = 8
+	changesPerWorker = 2
 )
 
 // plan cuts the work into tasks: what was introduced, and what changed of the rest.
@@ -60,7 +62,7 @@ func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, by
 		}
 		pieces = append(pieces, part...)
 	}
-	return r.join(pieces, minTaskBytes, by), nil
+	return r.join(pieces, tasksPerWorker, minTaskBytes, by), nil
 }
 
 // planChanges asks the store for what changed. One that cannot tell is compared
@@ -85,7 +87,7 @@ func (r *run) planChanges(ctx context.Context, s export.Snapshot) ([]task, error
 	if r.info.Revisions {
 		r.changes = Revisions
 	}
-	return r.join(pieces, minChangeBytes, toldChange), r.openLedger(ctx, s)
+	return r.join(pieces, changesPerWorker, minChangeBytes, toldChange), r.openLedger(ctx, s)
 }
 
 // partition cuts a span as the snapshot does.
@@ -112,8 +114,9 @@ func bytesOf(tasks []task) (total int64) {
 }
 
 // join makes tasks of pieces.
-func (r *run) join(pieces []task, least int64, by method) []task {
-	limit := max(bytesOf(pieces)/int64(r.opts.Concurrency)/tasksPerWorker, least)
+func (r *run) join(pieces []task, perWorker, least int64, by method) []task {
+	limit := max(bytesOf(pieces)/int64(r.opts.Concurrency)/perWorker, least)
+	limit += limit / 4 // pieces are about equal, and seldom exactly
 	if r.opts.TargetFileBytes < limit/2 {
 		limit = 2 * r.opts.TargetFileBytes
 	}
