@@ -279,6 +279,9 @@ func TestRolledBackDatabase(t *testing.T) {
 // does, and nothing comes before it.
 func TestRangeFromTheFirstKey(t *testing.T) {
 	t.Parallel()
+	if asserting {
+		t.Skip("Pebble's own assertions fail where a range deletion begins at the empty key")
+	}
 	r := newRig(t, &pebble.Options{})
 	r.set(t, "a", "b", "c", "d")
 	first := r.snapshot(t, export.SnapshotOptions{Name: "01"})
