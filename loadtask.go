@@ -12,7 +12,7 @@ import (
 // link copies one table, every byte of it checked, into the staging area.
 func (r *restore) link(ctx context.Context, tables export.TableLoader, v view) error {
 	level := v.level
-	if r.tables.Levels <= 1 {
+	if level >= r.tables.Levels { // it overlaps nothing, see links
 		level = 0
 	}
 	w, err := tables.LoadTable(ctx, export.TableInfo{

@@ -96,6 +96,29 @@ func TestDeepChains(t *testing.T) {
 	}
 }
 
+// TestLayersSideBySide: a file that lies over nothing is linked, however many layers
+// are below its own.
+func TestLayersSideBySide(t *testing.T) {
+	t.Parallel()
+	const layers, levels = 5, 3
+	s := newStrata(t, 7)
+	s.bare = true // one file a layer
+	for i := range layers {
+		s.store.Set(strataKey(10*i), []byte("value"))
+		s.lay(keys(-1, 10*i+1))
+	}
+	fs := vfs.NewMem()
+	dir := &overseen{Store: pebblekv.Dir("new", &pebblekv.Options{Pebble: &pebble.Options{FS: fs, Logger: silent{}}}), levels: levels}
+	_, err := s.c.Restore(t.Context(), Spans(dir, keys(-1, 10*layers-9)), nil)
+	require.NoError(t, err)
+	require.Zero(t, dir.loads)
+	require.NotEmpty(t, dir.tables)
+	for _, table := range dir.tables {
+		require.Less(t, table.Level, levels, table.Span)
+	}
+	requireUncovered(t, fs, s.states[layers-1])
+}
+
 // requireUncovered opens what was restored, and then deletes every key as an
 // application may that has set it once: nothing older comes back.
 func requireUncovered(t *testing.T, fs vfs.FS, want []export.Entry) {

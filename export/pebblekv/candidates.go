@@ -232,11 +232,14 @@ func (c *ceiling) at(key []byte) int64 {
 			tables = tables[1:]
 		}
 		c.levels[level] = tables
-		if level > 0 && len(tables) > 1 {
-			tables = tables[:1] // those behind it begin after its largest key
-		}
 		for _, t := range tables {
-			if c.cmp(t.Smallest.UserKey, key) <= 0 && c.cmp(key, t.Largest.UserKey) <= 0 {
+			if c.cmp(key, t.Smallest.UserKey) < 0 {
+				if level > 0 {
+					break // those behind it begin later
+				}
+				continue
+			}
+			if c.cmp(key, t.Largest.UserKey) <= 0 {
 				top = max(top, int64(t.LargestSeqNum))
 			}
 		}

@@ -221,6 +221,28 @@ func TestNothingChangedReadsNothing(t *testing.T) {
 	require.NoError(t, third.Close())
 }
 
+// TestManyLittleRangeDeletions: tables are not opened anew for what lies between them.
+func TestManyLittleRangeDeletions(t *testing.T) {
+	t.Parallel()
+	reads := &countingFS{FS: vfs.NewMem()}
+	r := newRig(t, &pebble.Options{FS: reads})
+	const n = 300
+	for i := range 4 * n {
+		require.NoError(t, r.db.Set(plainKey(i), make([]byte, 100), pebble.NoSync))
+	}
+	first := r.snapshot(t, export.SnapshotOptions{Name: "01"})
+	require.NoError(t, first.Close())
+	for i := range n {
+		require.NoError(t, r.db.DeleteRange(plainKey(4*i), plainKey(4*i+1), pebble.NoSync))
+		require.NoError(t, r.db.Set(plainKey(4*i+2), []byte("new"), pebble.NoSync))
+	}
+	second := r.snapshot(t, export.SnapshotOptions{Name: "02", Base: "01", After: first.Timestamp()})
+	defer func() { require.NoError(t, second.Close()) }()
+	reads.tables.Store(0)
+	require.Len(t, collected(t, second, export.Request{Since: first.Timestamp()}), 2*n)
+	require.Less(t, reads.tables.Load(), int64(20))
+}
+
 // TestRolledBackDatabase: a database whose files were put back to an earlier state
 // counts on from the same numbers. Its tables are other files than the base's of the
 // same number, size and bounds, and no change is missed.

@@ -45,9 +45,15 @@ func (d *difference) between(out []stage, s export.Span) []stage {
 // undecided reports whether span is better compared as a whole. To read the tables
 // that differ is never dearer than to read both states, which lie in these and
 // others. But records of merges, and those whose values are elsewhere, decide
-// nothing: each costs a search in both states.
+// nothing: each costs a search in both states. And to begin a stage opens tables
+// and iterators anew: many little ones cost more than to go on through what lies
+// between.
 func (d *difference) undecided(span export.Span) bool {
-	const dear = 8 // times what it costs to pass a record, at least
+	const (
+		dear      = 8         // times what it costs to pass a record, at least
+		few       = 16        // stages are not worth a thought
+		leastLoad = 128 << 10 // bytes that are read in the time that a stage takes to begin
+	)
 	var blind, total uint64
 	for _, tables := range append([][]*tableFile{d.before, d.after}, d.shared...) {
 		for _, t := range d.in(tables, span) {
@@ -57,5 +63,11 @@ func (d *difference) undecided(span export.Span) bool {
 			}
 		}
 	}
-	return blind*dear > 2*total
+	var touched uint64
+	for _, s := range d.spans {
+		if s.Overlaps(d.now.store.order, span) {
+			touched++
+		}
+	}
+	return blind*dear > 2*total || touched > few && touched*leastLoad > total
 }
