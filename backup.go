@@ -31,8 +31,8 @@ type BackupOptions struct {
 	// A store that keeps revisions cannot be adopted.
 	Adopt bool
 	// NoBase keeps nothing in the store for the next incremental, which then compares
-	// the store with the chain: it reads the store twice, and of the bucket what
-	// changed.
+	// the store with the chain: it reads all of the store, and once more where it
+	// changed, beside what the bucket has there.
 	NoBase bool
 	// BaseLimit is how many bytes of disk a snapshot that is kept for the next
 	// incremental of its targets may pin: what pins more when a run ends is released. It

@@ -162,6 +162,12 @@ func badOptions() []badInput {
 	verify := func(o varve.VerifyOptions) func(*clerk) error {
 		return func(c *clerk) error { return c.verify("whole", &o) }
 	}
+	into := func(o varve.BackupOptions, of func(*clerk) varve.Targets) func(*clerk) error {
+		return func(c *clerk) error {
+			_, err := c.kept.Backup(c.ctx, of(c), &o)
+			return err
+		}
+	}
 	return []badInput{
 		{name: "concurrency", do: backup(varve.BackupOptions{Concurrency: -1}), check: option("Concurrency"), want: []string{"backup to bucket: option Concurrency: is negative"}},
 		{name: "file size", do: backup(varve.BackupOptions{TargetFileBytes: -1}), check: option("TargetFileBytes"), want: []string{"is negative"}},
@@ -201,6 +207,45 @@ func badOptions() []badInput {
 			var e *varve.BeforeGCError
 			require.ErrorAs(t, err, &e)
 		}, want: []string{"is gone, the oldest is"}},
+
+		{name: "name of an incremental", do: backup(varve.BackupOptions{Into: varve.Latest, Name: "x"}), check: option("Name"), want: []string{"Into makes an incremental"}},
+		{name: "negative time for a full", do: backup(varve.BackupOptions{Into: varve.Latest, FullEvery: -1}), check: option("FullEvery"), want: []string{"is negative"}},
+		{name: "time for a full of a full", do: backup(varve.BackupOptions{FullEvery: 1}), check: option("FullEvery"), want: []string{"is for Into Latest"}},
+		{name: "time for a full of a path", do: into(varve.BackupOptions{Into: "part", FullEvery: 1}, (*clerk).part), check: option("FullEvery"), want: []string{"is for Into Latest"}},
+		{name: "adopted by a full", do: backup(varve.BackupOptions{Adopt: true}), check: option("Adopt"), want: []string{"a full takes any store"}},
+		{name: "base limit", do: backup(varve.BackupOptions{BaseLimit: -1}), check: option("BaseLimit"), want: []string{"is negative"}},
+		{name: "into what climbs", do: backup(varve.BackupOptions{Into: "../x"}), check: option("Into"), want: []string{`segment ".."`}},
+		{name: "into nothing", do: backup(varve.BackupOptions{Into: varve.Latest}), check: wraps(varve.ErrNoFull), want: []string{"backup to bucket: LATEST: no full backup to extend"}},
+		{name: "into a path that is not there", do: into(varve.BackupOptions{Into: "hole"}, (*clerk).part), check: wraps(varve.ErrNoLayer), want: []string{"hole: no such backup"}},
+		{name: "into an ID that is not there", do: into(varve.BackupOptions{Into: strings.Repeat("7", 32)}, (*clerk).part), check: wraps(varve.ErrNoLayer), want: []string{"layer 77777777777777777777777777777777: no such backup"}},
+		{name: "into a collection that is empty", do: backup(varve.BackupOptions{Into: "part"}), check: wraps(varve.ErrNoLayer)},
+		{name: "another lineage", do: into(varve.BackupOptions{Into: "part"}, (*clerk).stranger), check: func(t *testing.T, err error) {
+			var e *varve.LineageError
+			require.ErrorAs(t, err, &e)
+			require.NotEqual(t, e.Want, e.Got)
+		}, want: []string{"lineage: want"}},
+		{name: "another lineage with revisions", do: into(varve.BackupOptions{Into: "whole"}, func(c *clerk) varve.Targets { return varve.Cluster(newStore(c, nil)) }), check: func(t *testing.T, err error) {
+			var e *varve.LineageError
+			require.ErrorAs(t, err, &e)
+		}},
+		{name: "adopted with revisions", do: into(varve.BackupOptions{Into: "whole", Adopt: true}, func(c *clerk) varve.Targets { return varve.Cluster(newStore(c, nil)) }), check: option("Adopt"), want: []string{"take a full"}},
+		{name: "another order", do: into(varve.BackupOptions{Into: "part", Adopt: true}, func(c *clerk) varve.Targets { return varve.Cluster(c.split) }), check: equals(&varve.OrderError{Want: "bytewise", Got: "split"})},
+		{name: "revisions after none", do: into(varve.BackupOptions{Into: "part", Adopt: true}, (*clerk).target), check: func(t *testing.T, err error) {
+			var e *varve.OrderError
+			require.ErrorAs(t, err, &e)
+		}},
+		{name: "no revisions after some", do: into(varve.BackupOptions{Into: "whole", Adopt: true}, func(c *clerk) varve.Targets { return varve.Cluster(c.single) }), check: func(t *testing.T, err error) {
+			var e *varve.OrderError
+			require.ErrorAs(t, err, &e)
+		}},
+		{name: "targets that share nothing", do: into(varve.BackupOptions{Into: "part"}, func(c *clerk) varve.Targets {
+			return varve.Spans(c.single, span("key-000020", "key-000030"), span("x", "y"))
+		}), check: target(`[["key-000020", "key-000030") ["x", "y")]`), want: []string{"the layer to extend has none of it", "take a full"}},
+		{name: "moment without history in a chain", do: into(varve.BackupOptions{Into: "part", AsOf: varve.Timestamp{WallNanos: 1}}, (*clerk).part), check: option("AsOf"), want: []string{"keeps no history"}},
+		{name: "moment of the layer to extend", do: func(c *clerk) error {
+			_, err := c.kept.Backup(c.ctx, c.target(), &varve.BackupOptions{Into: "late", AsOf: c.late})
+			return err
+		}, check: option("AsOf"), want: []string{"is not after", "the end of the layer to extend"}},
 
 		{name: "concurrency of a restore", do: restore(varve.RestoreOptions{Concurrency: -1}), check: option("Concurrency"), want: []string{"restore from bucket: option Concurrency: is negative"}},
 		{name: "speed of a restore", do: restore(varve.RestoreOptions{BytesPerSecond: -1}), check: option("BytesPerSecond")},
@@ -391,7 +436,7 @@ func TestBadInput(t *testing.T) {
 
 func (in *badInput) try(t *testing.T) {
 	c := newClerk(t)
-	before := c.full.Keys()
+	before, bases := c.full.Keys(), c.bases()
 	err := in.do(c)
 	require.Error(t, err)
 	in.check(t, err)
@@ -411,11 +456,8 @@ func (in *badInput) try(t *testing.T) {
 	require.NoError(t, err)
 	files = slices.DeleteFunc(files, func(f os.DirEntry) bool { return f.Name() == "taken" })
 	require.Empty(t, files, "a directory was made")
-	for _, store := range []*memkv.Store{c.revisions, c.single.Reopen(), c.split} {
-		kept, err := store.Snapshots(t.Context())
-		require.NoError(t, err)
-		require.Empty(t, kept)
-	}
+	c.single = c.single.Reopen()
+	require.Equal(t, bases, c.bases())
 }
 
 // TestFullDisk: storage that takes no more is tried again for a while, and then the

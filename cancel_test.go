@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvekv/varve"
-	"github.com/varvekv/varve/export/memkv"
 	"github.com/varvekv/varve/export/pebblekv"
 	"github.com/varvekv/varve/internal/faultblob"
 )
@@ -46,23 +45,17 @@ func (p *trigger) pull() {
 // the same.
 var errWhim = errors.New("a whim")
 
-// cancellable is a verb over a scene, whose store it watches.
+// cancellable is a verb over a scene, whose store is watched.
 type cancellable struct {
-	name string
-	run  func(ctx context.Context, s *scene, src *watched) error
+	name  string
+	begin setting
+	run   func(ctx context.Context, s *scene) error
 }
 
 func cancellables() []cancellable {
-	return []cancellable{
-		{"backup", func(ctx context.Context, s *scene, src *watched) error {
-			layer, err := s.collection().Backup(ctx, varve.Cluster(src), &varve.BackupOptions{Concurrency: 1, TargetFileBytes: 2 << 10, Audit: true})
-			if err == nil {
-				s.states[layer.ID] = stateOf(src.Store)
-			}
-			return err
-		}},
-		{"restore", func(ctx context.Context, s *scene, src *watched) error {
-			dst := &watched{Store: newStore(s, &memkv.Options{SingleRevision: true}), call: src.call}
+	all := []cancellable{
+		{"restore", backedUp, func(ctx context.Context, s *scene) error {
+			dst := &watched{Store: s.newStore(), call: s.call}
 			_, err := s.collection().Restore(ctx, varve.Cluster(dst), &varve.RestoreOptions{Concurrency: 1})
 			if err != nil {
 				require.Empty(s, stateOf(dst.Store))
@@ -71,8 +64,8 @@ func cancellables() []cancellable {
 			}
 			return err
 		}},
-		{"rehearse", func(ctx context.Context, s *scene, src *watched) error {
-			scratch := &watched{Store: newStore(s, &memkv.Options{SingleRevision: true}), call: src.call}
+		{"rehearse", backedUp, func(ctx context.Context, s *scene) error {
+			scratch := &watched{Store: s.newStore(), call: s.call}
 			report, err := s.collection().Verify(ctx, "", &varve.VerifyOptions{Level: varve.VerifyRehearsal, Scratch: scratch, Concurrency: 1})
 			if report != nil {
 				require.Empty(s, report.Problems, "that the caller has left is no problem of the layer")
@@ -80,64 +73,72 @@ func cancellables() []cancellable {
 			return err
 		}},
 	}
+	for name, begin := range commitSettings() {
+		all = append(all, cancellable{name, begin, func(ctx context.Context, s *scene) error {
+			s.opts.Audit = true
+			return s.attempt(ctx)
+		}})
+	}
+	return all
 }
 
-// TestCancelAtEachBucketOperation: nothing is visible, nothing is kept, and calling
-// again works.
+// TestCancelAtEachBucketOperation: nothing is visible, nothing more is kept than
+// before, and calling again works. Once the manifest is there, it is too late.
 func TestCancelAtEachBucketOperation(t *testing.T) {
 	t.Parallel()
-	before := newScene(t, varve.BackupOptions{})
-	require.NoError(t, before.backup())
 	for _, verb := range cancellables() {
-		ops := before.trace(t, func(s *scene) error {
-			return verb.run(s.Context(), s, &watched{Store: s.store})
-		})
-		for i, op := range ops {
+		done := false
+		for i, op := range verb.begin.trace(t, func(s *scene) error { return verb.run(s.Context(), s) }) {
+			committed := done
 			bubble(t, fmt.Sprintf("%s/%d %s %s", verb.name, i+1, op.Kind, role(op.Key)), func(t *testing.T) {
-				s := before.twin(t)
-				src := &watched{Store: s.store}
+				s := verb.begin.at(t)
+				before := s.kept()
 				ctx, p := newTrigger(t.Context(), i+1)
 				s.bucket.Park(func(context.Context, faultblob.Op) { p.pull() })
-				requireCancelled(t, verb.run(ctx, s, src), s, src)
+				err := verb.run(ctx, s)
 				s.bucket.Park(nil)
-				require.NoError(t, verb.run(t.Context(), s, src))
+				if committed {
+					require.NoError(t, err)
+					s.requireOneBase()
+				} else {
+					s.requireCancelled(err, before)
+				}
+				require.NoError(t, verb.run(t.Context(), s))
 				s.requireWhole()
 			})
+			done = done || op.Kind == faultblob.Put && role(op.Key) == "BACKUP_MANIFEST"
 		}
 	}
 }
 
-func requireCancelled(t *testing.T, err error, s *scene, src *watched) {
-	t.Helper()
-	require.ErrorIs(t, err, context.Canceled)
-	kept, listErr := src.Store.Snapshots(t.Context())
-	require.NoError(t, listErr)
-	require.Empty(t, kept)
-	require.Len(t, s.listed(), len(s.states))
+func (s *scene) requireCancelled(err error, kept []string) {
+	s.Helper()
+	require.ErrorIs(s, err, context.Canceled)
+	require.Equal(s, kept, s.kept())
+	require.Len(s, s.listed(), len(s.states))
 }
 
 // TestCancelAtStoreOperations cancels before some of the calls of the store; all
 // the kinds of them are met.
 func TestCancelAtStoreOperations(t *testing.T) {
 	t.Parallel()
-	before := newScene(t, varve.BackupOptions{})
-	require.NoError(t, before.backup())
 	for _, verb := range cancellables() {
 		var calls []string
-		counted := before.twin(t)
-		src := &watched{Store: counted.store, call: func(op string) { calls = append(calls, op) }}
-		require.NoError(t, verb.run(t.Context(), counted, src))
+		counted := verb.begin(t)
+		counted.call = func(op string) { calls = append(calls, op) }
+		require.NoError(t, verb.run(t.Context(), counted))
 		for _, n := range someCalls(calls) {
 			bubble(t, fmt.Sprintf("%s/%d %s", verb.name, n, calls[n-1]), func(t *testing.T) {
-				s := before.twin(t)
+				s := verb.begin(t)
+				before := s.kept()
 				ctx, p := newTrigger(t.Context(), n)
-				src := &watched{Store: s.store, call: func(string) { p.pull() }}
-				err := verb.run(ctx, s, src)
-				src.call = nil
-				if err != nil || !harmless(verb.name, calls[n-1:]) {
-					requireCancelled(t, err, s, src)
+				s.call = func(string) { p.pull() }
+				err := verb.run(ctx, s)
+				s.call = nil
+				if err != nil || !harmless(verb.name, calls, n) {
+					s.requireCancelled(err, before)
 				}
-				require.NoError(t, verb.run(t.Context(), s, src))
+				require.NoError(t, verb.run(t.Context(), s))
 				s.requireWhole()
 			})
 		}
@@ -159,12 +160,12 @@ func someCalls(calls []string) []int {
 	return slices.Compact(out)
 }
 
-// harmless reports whether the work is done before these calls: all that is left is
-// to give back.
-func harmless(verb string, calls []string) bool {
-	return verb != "restore" && !slices.ContainsFunc(calls, func(op string) bool {
-		return op != "close snapshot" && op != "release"
-	})
+// harmless reports whether the work is done before call n: all that is left is to
+// give back.
+func harmless(verb string, calls []string, n int) bool {
+	closing := []string{"close cursor", "close snapshot", "snapshots", "release"}
+	return verb != "restore" && !slices.Contains(calls[n:], "close snapshot") ||
+		verb == "rehearse" && !slices.ContainsFunc(calls[n-1:], func(op string) bool { return !slices.Contains(closing, op) })
 }
 
 // TestCancelOfPebble: folders of snapshots and loads are gone, and so are goroutines,
@@ -175,21 +176,30 @@ func TestCancelOfPebble(t *testing.T) {
 	for i := range 500 {
 		require.NoError(t, db.Set(fmt.Appendf(nil, "key-%04d", i), fmt.Appendf(nil, "value-%d", i), pebble.NoSync))
 	}
-	bucket := faultblob.New(t, nil)
-	c := collectionIn(t, bucket, nil)
-	beside := t.TempDir()
-	backup := func(ctx context.Context) error {
-		_, err := c.Backup(ctx, varve.Cluster(src), &varve.BackupOptions{TargetFileBytes: 2 << 10})
-		return err
+	bucket, beside := faultblob.New(t, nil), t.TempDir()
+	backup := func(opts varve.BackupOptions) func(context.Context) error {
+		opts.TargetFileBytes = 2 << 10
+		return func(ctx context.Context) error {
+			_, err := collectionIn(t, bucket, nil).Backup(ctx, varve.Cluster(src), &opts)
+			return err
+		}
 	}
 	restore := func(ctx context.Context) error {
 		dir := filepath.Join(beside, "db")
-		_, err := c.Restore(ctx, varve.Cluster(pebblekv.Dir(dir, nil)), &varve.RestoreOptions{Prove: true})
+		_, err := collectionIn(t, bucket, nil).Restore(ctx, varve.Cluster(pebblekv.Dir(dir, nil)), &varve.RestoreOptions{Prove: true})
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	for _, verb := range []func(context.Context) error{backup, restore} {
+	into := varve.BackupOptions{Into: varve.Latest, Audit: true}
+	for i, verb := range []func(context.Context) error{
+		backup(varve.BackupOptions{}), restore, backup(into), backup(varve.BackupOptions{Into: varve.Latest, NoBase: true}), backup(into), restore,
+	} {
+		for n := range 50 {
+			require.NoError(t, db.Set(fmt.Appendf(nil, "key-%04d", n*i), fmt.Appendf(nil, "verb %d", i), pebble.NoSync))
+		}
+		before, clean := snapshotFolders(t, fs), bucket
 		goroutines := runtime.NumGoroutine()
 		for n := 1; ; n++ {
+			bucket = clean.Clone() // each run that fails is one more entry to look at
 			ctx, p := newTrigger(t.Context(), n)
 			bucket.Park(func(context.Context, faultblob.Op) { p.pull() })
 			err := verb(ctx)
@@ -199,15 +209,22 @@ func TestCancelOfPebble(t *testing.T) {
 				break
 			}
 			require.ErrorIs(t, err, context.Canceled)
-			kept, listErr := fs.List("db/varve-snapshots")
-			require.True(t, listErr == nil || os.IsNotExist(listErr), listErr)
-			require.Empty(t, kept)
+			require.ElementsMatch(t, before, snapshotFolders(t, fs))
 			left, readErr := os.ReadDir(beside)
 			require.NoError(t, readErr)
 			require.Empty(t, left)
 		}
 		requireGoroutines(t, goroutines)
 	}
+	require.Len(t, snapshotFolders(t, fs), 1, "the base of the newest layer")
+}
+
+// snapshotFolders are what lies in the folder of snapshots, staging areas too.
+func snapshotFolders(t *testing.T, fs vfs.FS) []string {
+	t.Helper()
+	kept, err := fs.List("db/varve-snapshots")
+	require.True(t, err == nil || os.IsNotExist(err), err)
+	return kept
 }
 
 // requireGoroutines waits until there are no more of them than before.
@@ -245,7 +262,7 @@ func TestCommitWhoseAnswerIsNotAwaited(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		s.bucket.Inject(nil)
 		for _, id := range s.listed() {
-			s.states[id] = stateOf(s.store)
+			s.states[id] = sceneState{entries: stateOf(s.store)}
 		}
 		require.Len(t, s.states, 1)
 		s.requireWhole()

@@ -94,17 +94,16 @@ func TestNewestOfTheseTargets(t *testing.T) {
 // leaves an index that lists what a search of the whole collection finds.
 func TestListingIsAWalkAfterAKill(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, varve.BackupOptions{})
-	require.NoError(t, s.backup())
+	begin := setting(backedUp)
 	writes := 0
-	for _, op := range s.trace(t, (*scene).backup) {
+	for _, op := range begin.trace(t, (*scene).backup) {
 		if op.Kind == faultblob.Put {
 			writes++
 		}
 	}
 	require.Greater(t, writes, 5)
 	for n := range writes + 1 {
-		twin := s.twin(t)
+		twin := begin.at(t)
 		left := n
 		twin.bucket.Inject(func(op faultblob.Op) faultblob.Fault {
 			if op.Kind != faultblob.Put {

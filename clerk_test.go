@@ -35,6 +35,7 @@ type clerk struct {
 	dir         string
 	log         bytes.Buffer
 	now         varve.Timestamp
+	late        varve.Timestamp // the end of the layer "late"
 }
 
 // splitOrder parts keys at '@'.
@@ -61,7 +62,10 @@ func newClerk(t *testing.T) *clerk {
 	_, err := c.kept.Backup(t.Context(), varve.Cluster(c.revisions), &varve.BackupOptions{Name: "whole", NoDigest: true})
 	require.NoError(t, err)
 	c.revisions.Collect(c.revisions.Set([]byte("key-000001"), []byte("later")))
-	_, err = c.kept.Backup(t.Context(), varve.Spans(c.single, span("key-000010", "key-000020"), span("key-000030", "key-000040")), &varve.BackupOptions{Name: "part"})
+	late, err := c.kept.Backup(t.Context(), varve.Cluster(c.revisions), &varve.BackupOptions{Name: "late", NoDigest: true})
+	require.NoError(t, err)
+	c.late = late.End
+	_, err = c.kept.Backup(t.Context(), c.part(), &varve.BackupOptions{Name: "part"})
 	require.NoError(t, err)
 	c.now = export.At(time.Now())
 	return c
@@ -84,6 +88,16 @@ func (c *clerk) file(name string) string {
 }
 
 func (c *clerk) target() varve.Targets { return varve.Cluster(c.revisions) }
+
+// part is what the layer "part" holds.
+func (c *clerk) part() varve.Targets {
+	return varve.Spans(c.single, span("key-000010", "key-000020"), span("key-000030", "key-000040"))
+}
+
+// stranger is a store of another lineage.
+func (c *clerk) stranger() varve.Targets {
+	return varve.Cluster(newStore(c, &memkv.Options{SingleRevision: true}))
+}
 
 // backup is one into the empty bucket.
 func (c *clerk) backup(targets varve.Targets, opts *varve.BackupOptions) error {
@@ -118,6 +132,19 @@ func (c *clerk) restoreInto(dst *memkv.Store, opts *varve.RestoreOptions) error 
 func (c *clerk) verify(from string, opts *varve.VerifyOptions) error {
 	_, err := c.kept.Verify(c.ctx, from, opts)
 	return err
+}
+
+// bases are the names of the snapshots that the stores keep.
+func (c *clerk) bases() (names []string) {
+	c.Helper()
+	for _, store := range []*memkv.Store{c.revisions, c.single, c.split} {
+		kept, err := store.Snapshots(context.WithoutCancel(c.ctx))
+		require.NoError(c, err)
+		for _, k := range kept {
+			names = append(names, k.Name)
+		}
+	}
+	return names
 }
 
 // deny refuses some operations on the empty bucket.

@@ -227,6 +227,18 @@ func (c *Collection) found(ctx context.Context, b *collectionBucket) (*collectio
 	return b, nil
 }
 
+// manifestOf reads that of l, which must say what its entry in the index says.
+func (b *collectionBucket) manifestOf(ctx context.Context, l LayerInfo) (*Manifest, error) {
+	m, err := b.manifest(ctx, l.Path)
+	if err != nil {
+		return nil, err
+	}
+	if m.info() != l {
+		return nil, &CorruptError{Object: manifestObject(l.Path), Want: "the layer of " + formatIndex(l), Got: "that of " + formatIndex(m.info())}
+	}
+	return m, nil
+}
+
 // manifest reads the manifest at path, once, and checks that it belongs here.
 func (b *collectionBucket) manifest(ctx context.Context, layerPath string) (*Manifest, error) {
 	if m := b.read[layerPath]; m != nil {

@@ -15,11 +15,58 @@ import (
 	"github.com/varvekv/varve/internal/faultblob"
 )
 
-// commitScenes are the situations that a backup can find.
-func commitScenes(t *testing.T) map[string]*scene {
-	second, named := newScene(t, varve.BackupOptions{}), newScene(t, varve.BackupOptions{Name: "nightly/one"})
-	require.NoError(t, second.backup())
-	return map[string]*scene{"the first": newScene(t, varve.BackupOptions{}), "the second": second, "named": named}
+// commitSettings are the situations that a backup can find.
+func commitSettings() map[string]setting {
+	first := func(opts varve.BackupOptions) setting {
+		return func(t testing.TB) *scene { return newScene(t, opts) }
+	}
+	// after prepares a store that was backed up and has changed since.
+	after := func(opts varve.BackupOptions, prepare func(s *scene)) setting {
+		return func(t testing.TB) *scene {
+			s := newScene(t, opts)
+			prepare(s)
+			return s
+		}
+	}
+	full := func(s *scene, spans ...varve.Span) {
+		s.spans = spans
+		require.NoError(s, s.backup())
+		s.change(1)
+		s.opts.Into = varve.Latest
+	}
+	return map[string]setting{
+		"the first":  first(varve.BackupOptions{}),
+		"named":      first(varve.BackupOptions{Name: "nightly/one"}),
+		"the second": after(varve.BackupOptions{}, func(s *scene) { require.NoError(s, s.backup()) }),
+		"incremental": after(varve.BackupOptions{}, func(s *scene) {
+			full(s)
+			require.NoError(s, s.backup())
+			s.change(2)
+		}),
+		"incremental without a base": after(varve.BackupOptions{NoBase: true}, func(s *scene) {
+			full(s)
+			s.opts.NoBase = false
+		}),
+		"incremental that keeps none": after(varve.BackupOptions{}, func(s *scene) {
+			full(s)
+			s.opts.NoBase = true
+		}),
+		"widened": after(varve.BackupOptions{}, func(s *scene) {
+			full(s, span("key-00002", "key-00006"))
+			s.spans = []varve.Span{span("key-00001", "key-00004"), span("key-000055", "key-00009")}
+		}),
+		"adopted": after(varve.BackupOptions{}, func(s *scene) {
+			full(s)
+			s.store = s.newStore()
+			fill(s.store, 100, 1)
+			s.change(3)
+			s.opts.Adopt = true
+		}),
+		"time for a full": after(varve.BackupOptions{}, func(s *scene) {
+			full(s)
+			s.opts.FullEvery = time.Hour
+		}),
+	}
 }
 
 // bubble runs a case in a bubble: waiting takes no time, and goroutines that are
@@ -37,9 +84,9 @@ func bubble(t *testing.T, name string, f func(t *testing.T)) {
 func TestEachWriteFails(t *testing.T) {
 	t.Parallel()
 	kinds := []faultblob.FaultKind{faultblob.Lost, faultblob.Applied, faultblob.Repeated, faultblob.Denied}
-	for name, before := range commitScenes(t) {
+	for name, begin := range commitSettings() {
 		var writes int
-		for _, op := range before.trace(t, (*scene).backup) {
+		for _, op := range begin.trace(t, (*scene).backup) {
 			if op.Kind != faultblob.Put {
 				continue
 			}
@@ -47,23 +94,62 @@ func TestEachWriteFails(t *testing.T) {
 			for _, kind := range kinds {
 				fault := faultblob.Fault{Kind: kind}
 				bubble(t, fmt.Sprintf("%s/%d %s %s", name, op.N, role(op.Key), fault), func(t *testing.T) {
-					s := before.twin(t)
+					s := begin.at(t)
 					s.bucket.Inject(faultblob.Nth(op.N, fault))
 					requireOutcome(t, s.backup(), op, kind)
-					s.bucket.Inject(nil)
-					s.requireWhole()
-					require.NoError(t, s.backup())
-					s.requireWhole()
+					s.goOn()
 				})
 			}
 		}
-		require.Greater(t, writes, 6, "a collection, a claim, several files, their list, an index entry and a manifest")
+		require.Greater(t, writes, 5, "a collection or a reference, a claim, a file, their list, an index entry and a manifest")
+	}
+}
+
+// goOn wants no other layers than are known, and then one more, of a store that
+// changed meanwhile, and all of them whole.
+func (s *scene) goOn() {
+	s.Helper()
+	s.bucket.Inject(nil)
+	s.call, s.fail = nil, nil
+	s.requireListed()
+	s.change(9)
+	require.NoError(s, s.backup())
+	s.requireWhole()
+}
+
+// TestEachReadOfABackupFails: reads are made again, and what was read badly the first
+// time neither hides a change nor invents one. Only a refusal ends the run.
+func TestEachReadOfABackupFails(t *testing.T) {
+	t.Parallel()
+	faults := []faultblob.Fault{{Kind: faultblob.Lost}, {Kind: faultblob.Denied}, {Kind: faultblob.Truncated, At: 7}, {Kind: faultblob.Reset}}
+	for name, begin := range commitSettings() {
+		for _, op := range begin.trace(t, (*scene).backup) {
+			for _, fault := range faults {
+				if op.Kind == faultblob.Put || op.Kind != faultblob.Get && (fault.Kind == faultblob.Truncated || fault.Kind == faultblob.Reset) {
+					continue
+				}
+				bubble(t, fmt.Sprintf("%s/%d %s %s %s", name, op.N, op.Kind, role(op.Key), fault), func(t *testing.T) {
+					s := begin.at(t)
+					s.bucket.Inject(faultblob.Nth(op.N, fault))
+					err := s.attempt(t.Context())
+					if fault.Kind != faultblob.Denied {
+						require.NoError(t, err)
+						s.requireOneBase()
+					} else if err != nil {
+						var access *varve.AccessError
+						require.ErrorAs(t, err, &access)
+						require.False(t, op.Kind == faultblob.Get && access.Right == "write")
+					}
+					s.goOn()
+				})
+			}
+		}
 	}
 }
 
 // role is what the object is, without IDs and times.
 func role(key string) string {
-	for _, name := range []string{"varve.json", "progress", "data", "files.sst", "index", "BACKUP_MANIFEST"} {
+	for _, name := range []string{"varve.json", "refs", "retired", "progress", "data", "files.sst", "index", "BACKUP_MANIFEST"} {
 		if strings.HasPrefix(key, name) || strings.Contains(key, "/"+name) {
 			return name
 		}
@@ -89,20 +175,25 @@ func requireOutcome(t *testing.T, err error, op faultblob.Op, kind faultblob.Fau
 }
 
 // TestDeathAtEachOperation: storage hears nothing more of a run from some operation
-// on, as if its process had died.
+// on, as if its process had died. What is left to do after the manifest does not
+// undo the layer.
 func TestDeathAtEachOperation(t *testing.T) {
 	t.Parallel()
-	for name, before := range commitScenes(t) {
-		for _, op := range before.trace(t, (*scene).backup) {
+	for name, begin := range commitSettings() {
+		done := false
+		for _, op := range begin.trace(t, (*scene).backup) {
+			committed := done
 			bubble(t, fmt.Sprintf("%s/%d %s %s", name, op.N, op.Kind, role(op.Key)), func(t *testing.T) {
-				s := before.twin(t)
+				s := begin.at(t)
 				s.bucket.Inject(faultblob.From(op.N, faultblob.Fault{Kind: faultblob.Lost}))
-				require.ErrorIs(t, s.backup(), faultblob.ErrInjected)
-				s.bucket.Inject(nil)
-				s.requireWhole()
-				require.NoError(t, s.backup())
-				s.requireWhole()
+				if committed {
+					require.NoError(t, s.attempt(t.Context()))
+				} else {
+					require.ErrorIs(t, s.backup(), faultblob.ErrInjected)
+				}
+				s.goOn()
 			})
+			done = done || op.Kind == faultblob.Put && role(op.Key) == "BACKUP_MANIFEST"
 		}
 	}
 }
@@ -119,10 +210,7 @@ func TestSecondWriterCommitsFirst(t *testing.T) {
 		return faultblob.Fault{}
 	})
 	require.ErrorIs(t, s.backup(), varve.ErrConflict)
-	s.bucket.Inject(nil)
-	s.requireWhole()
-	require.NoError(t, s.backup())
-	s.requireWhole()
+	s.goOn()
 }
 
 // TestOrphanedSnapshots: what a run that died has left in the store is released by
@@ -146,111 +234,15 @@ func TestOrphanedSnapshots(t *testing.T) {
 		store = store.Reopen()
 	}
 	for _, step := range []struct {
-		later time.Duration
-		left  int
+		later   time.Duration
+		orphans int
 	}{{23 * time.Hour, 2}, {2 * time.Hour, 1}, {100 * time.Hour, 1}} {
 		now = now.Add(step.later)
-		_, err := ours.Backup(t.Context(), varve.Cluster(store), nil)
+		layer, err := ours.Backup(t.Context(), varve.Cluster(store), nil)
 		require.NoError(t, err)
 		kept, err := store.Snapshots(t.Context())
 		require.NoError(t, err)
-		require.Len(t, kept, step.left)
-	}
-}
-
-// verbs read a collection with one layer.
-var verbs = map[string]func(*scene) error{
-	"restore": func(s *scene) error {
-		return s.restore(newStore(s, &memkv.Options{SingleRevision: true}), s.listedOnce())
-	},
-	"rehearse": func(s *scene) error {
-		return s.rehearse()
-	},
-	"list": func(s *scene) error {
-		for l, err := range s.collection().Layers(s.Context()) {
-			if err != nil {
-				return err
-			}
-			require.Contains(s, s.states, l.ID)
-		}
-		return nil
-	},
-}
-
-// listedOnce is the ID of the only layer, known without the bucket.
-func (s *scene) listedOnce() string {
-	for id := range s.states {
-		return id
-	}
-	return ""
-}
-
-// rehearse climbs all levels of Verify. It finds no problem, whatever storage does:
-// that is not the layer's.
-func (s *scene) rehearse() error {
-	scratch := newStore(s, &memkv.Options{SingleRevision: true})
-	report, err := s.collection().Verify(s.Context(), "", &varve.VerifyOptions{Level: varve.VerifyRehearsal, Scratch: scratch, Concurrency: 1})
-	if report != nil {
-		require.Empty(s, report.Problems)
-	}
-	return err
-}
-
-// misread makes a fault happen to operation n, if it is one that can have it.
-func misread(n int, f faultblob.Fault) func(faultblob.Op) faultblob.Fault {
-	return func(op faultblob.Op) faultblob.Fault {
-		if op.N != n || op.Kind != faultblob.Get && (f.Kind == faultblob.Truncated || f.Kind == faultblob.Reset) {
-			return faultblob.Fault{}
-		}
-		return f
-	}
-}
-
-// TestEachReadFails: one failure is repaired by asking again, all but a refusal,
-// which leaves nothing behind; and it is not held against the layer.
-func TestEachReadFails(t *testing.T) {
-	t.Parallel()
-	before := newScene(t, varve.BackupOptions{})
-	require.NoError(t, before.backup())
-	faults := []faultblob.Fault{
-		{Kind: faultblob.Lost}, {Kind: faultblob.Denied},
-		{Kind: faultblob.Truncated, At: 7}, {Kind: faultblob.Reset},
-	}
-	for verb, do := range verbs {
-		for _, op := range before.trace(t, do) {
-			for _, fault := range faults {
-				bubble(t, fmt.Sprintf("%s/%d %s %s %s at %d", verb, op.N, op.Kind, role(op.Key), fault, fault.At), func(t *testing.T) {
-					s := before.twin(t)
-					s.bucket.Inject(misread(op.N, fault))
-					err := do(s)
-					if fault.Kind == faultblob.Denied {
-						var access *varve.AccessError
-						require.ErrorAs(t, err, &access)
-					} else {
-						require.NoError(t, err)
-					}
-					s.bucket.Inject(nil)
-					require.NoError(t, do(s))
-				})
-			}
-		}
-	}
-}
-
-// TestStorageGoesAway: from some operation on nothing answers.
-func TestStorageGoesAway(t *testing.T) {
-	t.Parallel()
-	before := newScene(t, varve.BackupOptions{})
-	require.NoError(t, before.backup())
-	for verb, do := range verbs {
-		for _, op := range before.trace(t, do) {
-			bubble(t, fmt.Sprintf("%s/%d %s %s", verb, op.N, op.Kind, role(op.Key)), func(t *testing.T) {
-				s := before.twin(t)
-				s.bucket.Inject(faultblob.From(op.N, faultblob.Fault{Kind: faultblob.Lost}))
-				require.ErrorIs(t, do(s), faultblob.ErrInjected)
-				s.bucket.Inject(nil)
-				require.NoError(t, do(s))
-			})
-		}
+		require.Len(t, kept, step.orphans+1)
+		require.Equal(t, layer.ID, kept[step.orphans].Name, "the base of the newest layer, and no other")
 	}
 }

@@ -45,16 +45,16 @@ func (r *run) planComparison(ctx context.Context, s export.Snapshot) ([]task, er
 	limit := min(max(total/int64(r.opts.Concurrency)/tasksPerWorker, minTaskBytes), comparedBytes)
 	var tasks []task
 	for _, seg := range all {
+		next := task{span: seg.span, bytes: seg.digest.Bytes, by: comparison, segments: []segment{seg}}
 		if n := len(tasks); n > 0 {
 			last := &tasks[n-1]
-			touch := len(last.span.End) > 0 && r.info.Order.WithDefaults().Compare(last.span.End, seg.span.Start) == 0
-			if touch && last.bytes+seg.digest.Bytes <= limit && len(last.segments) < comparedSegments {
-				last.span.End, last.bytes = seg.span.End, last.bytes+seg.digest.Bytes
+			if last.bytes+next.bytes <= limit && len(last.segments) < comparedSegments && last.meets(next, r.spans, r.info.Order) {
+				last.span.End, last.bytes = seg.span.End, last.bytes+next.bytes
 				last.segments = append(last.segments, seg)
 				continue
 			}
 		}
-		tasks = append(tasks, task{span: seg.span, bytes: seg.digest.Bytes, by: comparison, segments: []segment{seg}})
+		tasks = append(tasks, next)
 	}
 	return tasks, nil
 }
@@ -114,7 +114,7 @@ func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w 
 	}
 	changes := export.Compare(r.info.Order, was, guard(is, r.info.Order, p.span))
 	defer func() { err = errors.Join(err, changes.Close()) }()
-	return r.copyChanges(w, &dated{Cursor: changes, at: r.removedAt()}, nil)
+	return r.copy(w, &dated{Cursor: changes, at: r.removedAt()}, nil)
 }
 
 // removedAt is the timestamp of what is found to be gone: no revision tells when that

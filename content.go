@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/sink"
@@ -34,17 +36,28 @@ func (b *collectionBucket) content(ctx context.Context, chain *Chain) (*content,
 
 // readable is what of the layers can be read, and why the rest cannot.
 func (b *collectionBucket) readable(ctx context.Context, layers []*Layer) (*content, []error) {
-	out := new(content)
-	var errs []error
-	for _, l := range layers {
-		list, err := readFileList(ctx, b.Bucket, l.Manifest)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		out.add(l.Manifest, list)
+	lists, damage := make([]*contents, len(layers)), make([]error, len(layers))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
+	for i, l := range layers {
+		g.Go(func() (err error) {
+			lists[i], err = readFileList(gctx, b.Bucket, l.Manifest)
+			if isNoLayer(err) {
+				damage[i], err = err, nil
+			}
+			return err
+		})
 	}
-	return out, errs
+	if err := g.Wait(); err != nil {
+		return nil, []error{err}
+	}
+	out := new(content)
+	for i, l := range layers {
+		if lists[i] != nil {
+			out.add(l.Manifest, lists[i])
+		}
+	}
+	return out, slices.DeleteFunc(damage, func(err error) bool { return err == nil })
 }
 
 // add lays a layer on those before it.

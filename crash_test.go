@@ -2,7 +2,6 @@ package varve_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -79,7 +78,9 @@ func TestVictim(t *testing.T) {
 	}()
 	fmt.Println("ready")
 	for {
-		layer, err := varve.Backup(t.Context(), varve.Cluster(store), "file://"+filepath.Join(dir, "collection"), &varve.BackupOptions{TargetFileBytes: 4 << 10})
+		layer, err := varve.Backup(t.Context(), varve.Cluster(store), "file://"+filepath.Join(dir, "collection"), &varve.BackupOptions{
+			TargetFileBytes: 4 << 10, Into: varve.Latest, FullEvery: 2 * time.Second, NoBase: rand.IntN(4) == 0,
+		})
 		require.NoError(t, err)
 		fmt.Println("done", layer.ID)
 	}
@@ -127,8 +128,9 @@ func TestKilledBackup(t *testing.T) {
 		k.kill()
 		k.inspect()
 	}
-	t.Logf("%d layers, %d of them reported; a backup takes %s", len(k.states), len(k.reported), k.typical)
+	t.Logf("%d layers, %d of them incremental, %d reported; a backup takes %s", len(k.states), k.incrementals, len(k.reported), k.typical)
 	k.goOn()
+	require.Greater(t, k.incrementals, 2)
 	require.NotEmpty(t, k.reported, "some backups ended before the kill")
 }
 
@@ -141,6 +143,8 @@ type killer struct {
 	states   map[string][]string // of the layers, as they were first seen
 	model    crashModel
 	typical  time.Duration // of a backup, to aim at the next one
+
+	incrementals int // layers that are one
 }
 
 // kill runs a victim for a moment.
@@ -198,9 +202,13 @@ func (k *killer) inspect() {
 	k.Helper()
 	c := k.open(nil)
 	missing := maps.Clone(k.reported)
+	k.incrementals = 0
 	for l, err := range c.Layers(k.Context()) {
 		require.NoError(k, err)
 		delete(missing, l.ID)
+		if !l.Full() {
+			k.incrementals++
+		}
 		if k.states[l.ID] == nil {
 			k.states[l.ID] = k.restored(c, l.ID)
 			continue
@@ -232,33 +240,44 @@ func (k *killer) restored(c *varve.Collection, id string) []string {
 	return got
 }
 
-// goOn is the life after the last kill: its snapshot is kept for a day, for whoever
-// goes on with that backup, and then released by the next one.
+// goOn is the life after the last kill. Snapshots of backups that did not end are kept
+// for a day, for whoever goes on with them; those of layers, until the next backup.
 func (k *killer) goOn() {
 	k.Helper()
-	db, store, err := pebblekv.Open(filepath.Join(k.dir, "db"), &pebble.Options{Logger: quiet{}}, nil)
+	dir := filepath.Join(k.dir, "db")
+	db, store, err := pebblekv.Open(dir, &pebble.Options{Logger: quiet{}}, nil)
 	require.NoError(k, err)
 	defer func() { require.NoError(k, db.Close()) }()
-	orphans, err := store.Snapshots(k.Context())
+	left, err := store.Snapshots(k.Context())
 	require.NoError(k, err)
-	k.Logf("%d snapshots left", len(orphans))
-	for _, o := range orphans {
-		require.False(k, k.reported[o.Name], "a backup that ended has released its snapshot")
-		require.False(k, o.InUse)
-	}
-	for _, later := range []time.Duration{23 * time.Hour, 25 * time.Hour} {
-		c := k.open(&varve.CollectionOptions{Now: func() time.Time { return time.Now().Add(later) }})
-		layer, err := c.Backup(k.Context(), varve.Cluster(store), nil)
-		require.NoError(k, err)
-		k.states[layer.ID] = k.restored(c, layer.ID)
-		left, err := store.Snapshots(context.WithoutCancel(k.Context()))
-		require.NoError(k, err)
-		if later < 24*time.Hour {
-			require.Len(k, left, len(orphans))
-		} else {
-			require.Empty(k, left)
+	var orphans []string
+	for _, s := range left {
+		require.False(k, s.InUse)
+		if k.states[s.Name] == nil {
+			orphans = append(orphans, s.Name)
 		}
 	}
+	k.Logf("%d snapshots left, %d of them orphans", len(left), len(orphans))
+	for _, later := range []time.Duration{23 * time.Hour, 25 * time.Hour} {
+		c := k.open(&varve.CollectionOptions{Now: func() time.Time { return time.Now().Add(later) }})
+		layer, err := c.Backup(k.Context(), varve.Cluster(store), &varve.BackupOptions{Into: varve.Latest})
+		require.NoError(k, err)
+		k.states[layer.ID] = k.restored(c, layer.ID)
+		want := []string{layer.ID}
+		if later < 24*time.Hour {
+			want = append(want, orphans...)
+		}
+		left, err := store.Snapshots(k.Context())
+		require.NoError(k, err)
+		var names []string
+		for _, s := range left {
+			names = append(names, s.Name)
+		}
+		require.ElementsMatch(k, want, names)
+	}
+	folders, err := os.ReadDir(filepath.Join(dir, "varve-snapshots"))
+	require.NoError(k, err)
+	require.Len(k, folders, 1, "the base of the newest layer")
 	k.inspect()
 }
 

@@ -31,7 +31,11 @@
 //   - layer: one backup, that is files and one manifest
 //   - full, incremental: a layer that holds all of its spans, or what changed in them
 //     after its parent
+//   - parent: the layer that an incremental extends
+//   - introduced: of a span, that the parent does not have it, so that the layer holds
+//     it from the beginning
 //   - chain: a full and what follows it without a gap
+//   - base: the snapshot of a layer's end that a store keeps, to tell what changed since
 //   - collection: all chains under one URL
 //   - manifest: the record whose presence commits a layer
 //   - file: one table object of a layer
@@ -46,9 +50,42 @@
 // ingest levels from the bottom up or to merge them, and to verify is to read
 // tables.
 //
-// This version writes full backups only: each layer is a chain of its own.
-// Incrementals, jobs that survive their process, catalogs of named tables, expiry
-// and encryption are not in it.
+// Jobs that survive their process, catalogs of named tables, expiry, compaction and
+// encryption are not in this version.
+//
+// # Chains
+//
+// A backup with Into in its [BackupOptions] extends a layer: the newest one, or the
+// one that is named. What it makes holds what changed after that parent, and a
+// restore of it needs the layers below it as well. Into [Latest] with FullEvery is
+// the nightly job in one call: a full where there is none or the last one is old,
+// else an incremental. Two runs that extend one layer make two layers, each of which
+// can be restored.
+//
+// Targets may change along a chain. Spans that the parent does not have are
+// introduced: they are exported from the beginning, and nothing older counts in
+// them. Spans that are not named any more end, and a restore of the layer does not
+// bring them back.
+//
+// How changes were found stands in [Stats], as [ChangeSource]. Each way is exact:
+//
+//   - [Revisions]: the store keeps what was written, and when.
+//   - [Checkpoints]: the store has kept the base of the parent and is compared with
+//     it. Of a Pebble database only tables are read that one of the two lacks: what
+//     was flushed and compacted in between. Where nothing was, nothing is read, and
+//     the layer has no file.
+//   - [FromChain]: there is no base. The store is read and digested in rows of about
+//     16 MiB. A row that has the digest it had in the parent is as it was. Any other
+//     is read once more, beside what the layers in the bucket have of it.
+//
+// A backup leaves one snapshot in the store, the base of the layer that it has made,
+// and releases that of the parent, or of any older layer of the same targets. A base
+// pins what the store would else have cleared away: of a Pebble database the tables
+// that compactions have replaced since, in the worst case as much as the database
+// had when it was taken. [export.SnapshotKeeper] lists bases with what they pin, and
+// releases them: that is right at any time, for the next incremental then compares
+// with the chain. NoBase keeps none, and BaseLimit releases those that pin too much
+// when a run ends.
 //
 // # The guarantee
 //
@@ -57,6 +94,11 @@
 // says why. Every stored byte is checked against its hash whenever it is read. A
 // restore shows nothing before all of it is there. One that fails or is cancelled
 // leaves nothing behind; one that is killed, at most a staging area.
+//
+// That is so of an incremental as of a full. Its digest is one of the whole state, too:
+// the parent's, updated by what each change replaced, or taken by reading the store.
+// With Audit the snapshot is scanned once more, and must have that digest, before the
+// layer is committed. [Collection.Verify] reads the chain, which must have it, too.
 //
 // A backup that fails leaves no layer, with one exception: if storage takes the
 // manifest and can then not be asked about it, the layer may exist although the call
@@ -69,6 +111,10 @@
 //     damage; somebody who rewrites objects can make new ones that agree.
 //   - Cleaning up. Nothing in a bucket is ever deleted, so objects of a run that
 //     failed stay there, named by nothing.
+//   - A layer without those below it. Damage to one concerns all that are built on it,
+//     and a new full nothing of what was before.
+//   - To tell a database from its copy. Where a directory was copied, both have one
+//     lineage; docs/moving.md says what to do.
 //   - A restore into spans that somebody else writes to meanwhile.
 //
 // # How a layer comes to be
@@ -78,6 +124,7 @@
 //
 //	a run does   and writes                 a crash after it leaves
 //	─────────────────────────────────────────────────────────────────────────────
+//	extend       refs/<parent>/<layer>      a reference that nobody needs
 //	found        varve.json                 a collection without layers
 //	snapshot     (in the store)             a snapshot; a run that begins a day
 //	                                        later or more releases it
@@ -85,8 +132,13 @@
 //	export       <path>/data/<layer>-….sst  tables that nothing names
 //	list         <path>/files.sst           likewise
 //	index        index/…/<path>             an entry that readers skip
-//	manifest     <path>/BACKUP_MANIFEST     ══ the layer ══
-//	release      (in the store)
+//	manifest     <path>/BACKUP_MANIFEST     ══ the layer ══ and its parent's base,
+//	                                        which a later run releases
+//	settle       (in the store)
+//
+// An incremental begins with the first, a full with the second of these. To settle
+// is to keep the snapshot, as the base of the layer, and to release the parent's; a
+// run that fails releases its own, and the parent's stays.
 //
 // Readers go the other way: an entry of the index counts if the manifest that it
 // points at is there; the manifest holds the hash of the list, the list those of the
@@ -105,7 +157,8 @@
 //     unpaged export.
 //   - I5: Of two writers, every committed layer can be restored; a fork shows in the
 //     parents' IDs.
-//   - I6: A store of another lineage cannot extend a chain.
+//   - I6: A store of another lineage cannot extend a chain, unless it is told to adopt
+//     it, which the layer then says.
 //   - I7: A reader refuses, clearly, what is too new for it.
 //   - I8: To cut, rename or prefix keys does not alter logical content.
 //   - I9: To compact layers leaves every point that it keeps as it was.
@@ -117,11 +170,9 @@
 //   - I13: Full, full with incrementals, compacted, read in place and restored have
 //     one digest.
 //
-// I1, I5, I7 and I10 to I12 hold for all that this version does; I4 is the adapter's,
-// and package kvtest checks it. Of I2, I6, I8 and I13 the parts hold that concern
-// full backups: a restore as of a layer's end, the refusal of a chain of two
-// lineages, the cutting of keys into files, the digest of a full and of what is
-// restored from it. I3 and I9 are about what is not in this version.
+// I1, I2, I5 to I8 and I10 to I13 hold for all that this version does; I4 is the
+// adapter's, and package kvtest checks it. I3 and I9 are about what is not in this
+// version, and so is what I13 says of compacting and of reading in place.
 //
 // # Errors
 //
@@ -131,9 +182,11 @@
 //     order that it wants
 //   - choose another layer or moment: [ErrNoLayer], [NoRestorePointError], which names
 //     the nearest, [BeforeGCError]
-//   - take a full backup: [ChainGapError], [LineageError]
+//   - take a full backup: [ErrNoFull], [ChainGapError], [LineageError]; or, after the
+//     last, let a restored or copied store go on with the chain: BackupOptions.Adopt
 //   - the data is damaged: [CorruptError]; restore another layer, and let
-//     [Collection.Verify] list all that is wrong with this one
+//     [Collection.Verify] list all that is wrong with this one. If only listings lack
+//     layers that are there, [Collection.RebuildIndex] brings them back
 //   - change the destination or its rights: [NotEmptyError], [AccessError]
 //   - use a newer varve: [FormatError]
 //   - call again: [ErrConflict], [LockedError]
@@ -153,7 +206,8 @@
 //
 // Overwriting, renaming and deleting are never asked for: a bucket may be under an
 // object lock, and its credentials without the right to delete. A directory must be
-// on a file system that has hard links and keeps what was synced.
+// on a file system that has hard links and keeps what was synced. Package pebblekv says
+// what it assumes of the one that a database is on.
 //
 // # Compatibility
 //

@@ -17,8 +17,8 @@ var ErrNoLayer = errors.New("no such backup")
 // extend: take a full.
 var ErrNoFull = errors.New("no full backup to extend")
 
-// ErrConflict is returned where another process finished what this one had begun,
-// or declared it dead: call again.
+// ErrConflict is returned where another process finished what this one had begun, or
+// declared it dead, or is expiring the layer that was to be extended: call again.
 var ErrConflict = errors.New("another writer committed first")
 
 // OptionError names an option or argument that cannot be: fix the call.
@@ -68,8 +68,9 @@ func (e *ChainGapError) Error() string {
 	return fmt.Sprintf("layer %s: want parent %s, got %s", e.Layer, e.Want, e.Got)
 }
 
-// LineageError says that a layer was taken of a store with another history than
-// its parent's: take a full backup.
+// LineageError says that a store has another history than the one that the layer to
+// extend was taken of, or a layer than its parent: take a full backup, or let the
+// store go on with the chain by BackupOptions.Adopt.
 type LineageError struct{ Want, Got string }
 
 func (e *LineageError) Error() string {

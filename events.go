@@ -25,8 +25,8 @@ const (
 )
 
 // ProgressInfo says how far a phase is. Done and Total are bytes, logical ones in
-// the export and audit phases and stored ones in the others; Total is an estimate
-// that may grow.
+// the export, digest and audit phases and stored ones in the others; Total is an
+// estimate that may grow.
 type ProgressInfo struct {
 	Phase       Phase
 	Done, Total int64

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,6 +28,13 @@ func backUpAndRestore(ctx context.Context, db *pebble.DB, dir, collectionURL, ne
 		return err
 	}
 	fmt.Printf("backed up %d keys\n", layer.Stats.Keys)
+
+	// From then on, what has changed.
+	layer, err = varve.Backup(ctx, varve.Cluster(store), collectionURL, &varve.BackupOptions{Into: varve.Latest})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("backed up %d changes\n", layer.Stats.Keys+layer.Stats.Deletions)
 
 	// Later, on any machine: newDir appears whole, or not at all.
 	restored, err := varve.Restore(ctx, varve.Cluster(pebblekv.Dir(newDir, nil)), collectionURL, nil)
@@ -54,6 +62,7 @@ func Example() {
 	check(err)
 	// Output:
 	// backed up 3 keys
+	// backed up 0 changes
 	// restored 3 keys, proved by hashes
 }
 
@@ -80,6 +89,89 @@ func ExampleCollection_Backup() {
 	fmt.Println(layer.Path, layer.Manifest.Labels, layer.Stats.Keys, "keys, digest by", layer.Manifest.Digest.Source)
 	// Output:
 	// before-the-harvest map[season:autumn] 3 keys, digest by audit
+}
+
+// A backup into a layer holds what has changed since: Into Latest goes on with the
+// newest chain. With FullEvery the same call takes a full from time to time, and the
+// first one.
+func ExampleCollection_Backup_incremental() {
+	ctx := context.Background()
+	db, store := orchard("apple", "banana", "cherry")
+	defer db.Close()
+	c, err := varve.NewCollection(memblob.OpenBucket(nil), nil)
+	check(err)
+	weekly := &varve.BackupOptions{Into: varve.Latest, FullEvery: 7 * 24 * time.Hour}
+	_, err = c.Backup(ctx, varve.Cluster(store), weekly)
+	check(err)
+
+	check(db.Set([]byte("apple"), []byte("sold out"), pebble.Sync))
+	check(db.Delete([]byte("banana"), pebble.Sync))
+	layer, err := c.Backup(ctx, varve.Cluster(store), weekly)
+	check(err)
+	s := layer.Stats
+	fmt.Printf("full: %t, %d set, %d deleted, found by %s\n", layer.Full(), s.Keys, s.Deletions, s.Changes)
+
+	_, err = c.Backup(ctx, varve.Cluster(store), &varve.BackupOptions{Into: "the-attic"})
+	fmt.Println("into what is not there:", errors.Is(err, varve.ErrNoLayer))
+	// Output:
+	// full: false, 1 set, 1 deleted, found by checkpoints
+	// into what is not there: true
+}
+
+// A path or an ID in place of Latest names the layer to extend. The chain of a full
+// is continued where it ends; an incremental is itself extended, and if another layer
+// extends it as well, both are whole.
+func ExampleBackupOptions_into() {
+	ctx := context.Background()
+	db, store := orchard("apple")
+	defer db.Close()
+	c := collection(ctx, varve.Cluster(store), "monday")
+	check(db.Set([]byte("banana"), []byte("in stock"), pebble.Sync))
+	tuesday, err := c.Backup(ctx, varve.Cluster(store), &varve.BackupOptions{Into: "monday"})
+	check(err)
+	check(db.Set([]byte("cherry"), []byte("in stock"), pebble.Sync))
+	wednesday, err := c.Backup(ctx, varve.Cluster(store), &varve.BackupOptions{Into: "monday"})
+	check(err)
+	sibling, err := c.Backup(ctx, varve.Cluster(store), &varve.BackupOptions{Into: tuesday.ID})
+	check(err)
+	fmt.Println("wednesday extends tuesday:", wednesday.ParentID == tuesday.ID)
+	fmt.Println("and so does its sibling:", sibling.ParentID == tuesday.ID)
+	fmt.Println("which found what changed by", sibling.Stats.Changes)
+	// Output:
+	// wednesday extends tuesday: true
+	// and so does its sibling: true
+	// which found what changed by chain
+}
+
+// A chain can be restored as of the end of each of its layers. A moment in between is
+// refused with the nearest ones.
+func ExampleCollection_Resolve() {
+	ctx := context.Background()
+	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
+	db, store, err := pebblekv.Open("orchard", &pebble.Options{FS: vfs.NewMem(), Logger: silent{}},
+		&pebblekv.Options{Now: func() time.Time { return now }})
+	check(err)
+	defer db.Close()
+	c := collection(ctx, varve.Cluster(store), "sunday")
+	for range 2 {
+		now = now.Add(24 * time.Hour)
+		_, err := c.Backup(ctx, varve.Cluster(store), &varve.BackupOptions{Into: varve.Latest})
+		check(err)
+	}
+
+	chain, err := c.Resolve(ctx, varve.Latest, varve.Timestamp{})
+	check(err)
+	for _, window := range chain.Points() {
+		fmt.Println(window.Newest.Time().Format("Mon 15:04"))
+	}
+	_, err = c.Resolve(ctx, "", varve.At(now.Add(-6*time.Hour)))
+	var miss *varve.NoRestorePointError
+	fmt.Println(errors.As(err, &miss), "before:", miss.Before.Time().Format("Mon 15:04"), "after:", miss.After.Time().Format("Mon 15:04"))
+	// Output:
+	// Sun 02:00
+	// Mon 02:00
+	// Tue 02:00
+	// true before: Mon 02:00 after: Tue 02:00
 }
 
 // Spans of a store come back without the rest, into a store that holds nothing

@@ -47,7 +47,7 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 	}
 	order := r.info.Order.WithDefaults()
 	slices.SortStableFunc(out.files, func(a, b sink.File) int { return order.Compare(a.Span.Start, b.Span.Start) })
-	out.rows = joinRows(out.rows, r.spans, r.info.Order)
+	slices.SortStableFunc(out.rows, func(a, b digest.Row) int { return order.Compare(a.Start, b.Start) })
 	return out, nil
 }
 
@@ -133,7 +133,7 @@ func (r *run) exportState(ctx context.Context, s export.Snapshot, span Span, w *
 		return err
 	}
 	defer func() { err = errors.Join(err, cursor.Close()) }()
-	return r.copyState(w, guard(cursor, r.info.Order, span))
+	return r.copy(w, guard(cursor, r.info.Order, span), nil)
 }
 
 // exportChanges writes what the store says has changed, and counts it in the ledger
@@ -146,7 +146,7 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, span Span, w
 			return err
 		}
 		defer func() { err = errors.Join(err, cursor.Close()) }()
-		return r.copyChanges(w, guardChanges(cursor, r.info.Order, span), nil)
+		return r.copy(w, guardChanges(cursor, r.info.Order, span), nil)
 	}
 	changes, err := s.(export.Differ).Changes(ctx, req)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, span Span, w
 	defer func() { err = errors.Join(err, changes.Close()) }()
 	part := r.ledger.part()
 	defer part.done()
-	return r.copyChanges(w, guardChanges(changes, r.info.Order, span), func(e *export.Entry) error {
+	return r.copy(w, guardChanges(changes, r.info.Order, span), func(e *export.Entry) error {
 		return count(part, e, changes.Former())
 	})
 }
@@ -163,30 +163,14 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, span Span, w
 // progressBytes is how many bytes pass between two reports of a task.
 const progressBytes = 1 << 20
 
-func (r *run) copyState(w *sink.Writer, cursor export.Cursor) error {
-	var unreported int64
-	for cursor.Next() {
-		e := cursor.Entry()
-		if err := w.Add(e); err != nil {
-			return err
-		}
-		if unreported += e.Size(); unreported >= progressBytes {
-			r.report.add(unreported)
-			unreported = 0
-		}
-	}
-	r.report.add(unreported)
-	return cursor.Err()
-}
-
-// copyChanges writes changes, each counted before. Deletes that a DeleteRange beside
-// them covers are counted only.
-func (r *run) copyChanges(w *sink.Writer, changes export.Cursor, count func(*export.Entry) error) error {
+// copy writes entries, each counted before. Deletes that a DeleteRange beside them
+// covers are counted only.
+func (r *run) copy(w *sink.Writer, entries export.Cursor, count func(*export.Entry) error) error {
 	order := r.info.Order.WithDefaults()
 	var gone []byte // end of the last DeleteRange
 	var unreported int64
-	for changes.Next() {
-		e := changes.Entry()
+	for entries.Next() {
+		e := entries.Entry()
 		if count != nil {
 			if err := count(e); err != nil {
 				return err
@@ -206,7 +190,7 @@ func (r *run) copyChanges(w *sink.Writer, changes export.Cursor, count func(*exp
 		}
 	}
 	r.report.add(unreported)
-	return changes.Err()
+	return entries.Err()
 }
 
 // count accounts for a change: what it replaced is gone, and what it is is there.

@@ -109,7 +109,7 @@ func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (_ 
 	if err != nil {
 		return nil, storageError("read", object, err)
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() { err = denied("read", object, errors.Join(err, r.Close())) }()
 	c, err := r.Cursor(ctx, Span{})
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/varvekv/varve"
+	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/export/memkv"
 	"github.com/varvekv/varve/internal/objectio"
 	"github.com/varvekv/varve/sink"
@@ -64,26 +65,35 @@ type example struct {
 func newExample(t *testing.T) *example {
 	e := &example{t: t, bucket: memblob.OpenBucket(nil), objects: map[string][]byte{}, tables: map[string]string{}}
 	t.Cleanup(func() { require.NoError(t, e.bucket.Close()) })
-	e.read(e.backup())
+	e.backups()
 	return e
 }
 
-func (e *example) backup() *varve.Layer {
-	moment := func() time.Time { return time.Date(2026, 11, 22, 6, 31, 59, 370_000_000, time.UTC) }
-	store, err := memkv.New(&memkv.Options{SingleRevision: true, Now: moment, Lineage: strings.Repeat("a", 32)})
+// backups are a full and, a day later, an incremental.
+func (e *example) backups() {
+	now := time.Date(2026, 11, 22, 6, 31, 59, 370_000_000, time.UTC)
+	clock := func() time.Time { return now }
+	store, err := memkv.New(&memkv.Options{SingleRevision: true, Now: clock, Lineage: strings.Repeat("a", 32)})
 	require.NoError(e.t, err)
 	store.Set([]byte("apple"), []byte("red"))
 	store.Set([]byte("banana"), []byte("yellow"))
 	store.Set([]byte("cherry"), nil)
 	store.RangeKeySet([]byte("b"), []byte("d"), []byte("@7"), []byte("ripe"))
 
-	c, err := varve.NewCollection(e.bucket, &varve.CollectionOptions{Now: moment, Rand: new(countedIDs)})
+	c, err := varve.NewCollection(e.bucket, &varve.CollectionOptions{Now: clock, Rand: new(countedIDs)})
 	require.NoError(e.t, err)
-	layer, err := c.Backup(e.t.Context(), varve.Cluster(store), &varve.BackupOptions{
+	full, err := c.Backup(e.t.Context(), varve.Cluster(store), &varve.BackupOptions{
 		Labels: map[string]string{"host": "db-1"}, Concurrency: 1,
 	})
 	require.NoError(e.t, err)
-	return layer
+	e.read(full)
+
+	now = now.Add(24 * time.Hour)
+	store.Set([]byte("apple"), []byte("green"))
+	store.Delete([]byte("banana"))
+	incremental, err := c.Backup(e.t.Context(), varve.Cluster(store), &varve.BackupOptions{Into: varve.Latest, Concurrency: 1})
+	require.NoError(e.t, err)
+	e.read(incremental)
 }
 
 // countedIDs draws 1111…, 2222… and so on, so that IDs are told apart at a glance.
@@ -140,9 +150,12 @@ func (e *example) readTable(f sink.File, point func(key, value []byte) string) {
 	for c.Next() {
 		entry := c.Entry()
 		out.WriteString(entry.Kind.String())
-		if entry.Kind.IsRange() {
+		switch {
+		case entry.Kind.IsRange():
 			fmt.Fprintf(&out, " [%q, %q) %q = %q\n", entry.Key, entry.End, entry.Suffix, entry.Value)
-		} else {
+		case entry.Kind == export.Delete:
+			fmt.Fprintf(&out, " %q\n", entry.Key)
+		default:
 			out.WriteString(point(entry.Key, entry.Value))
 		}
 	}

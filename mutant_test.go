@@ -48,6 +48,14 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+// TestMutantsApply: each of them finds the code that it breaks.
+func TestMutantsApply(t *testing.T) {
+	t.Parallel()
+	for _, m := range slices.Concat(differenceMutants(), layerMutants()) {
+		t.Run(m.name, func(t *testing.T) { m.overlay(t) })
+	}
+}
+
 // run builds the tests with the mutant, which must work, and runs them.
 func (m mutant) run(t *testing.T) (string, error) {
 	t.Helper()

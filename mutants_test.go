@@ -7,7 +7,8 @@ func differenceMutants() []mutant {
 		candidates = "export/pebblekv/candidates.go"
 		lsm        = "export/pebblekv/lsm.go"
 		raw        = "export/pebblekv/raw.go"
-		snapshot   = "export/pebblekv/snapshot.go"
+		changes    = "export/pebblekv/changes.go"
+		stage      = "export/pebblekv/stage.go"
 		moment     = "export/pebblekv/moment.go"
 	)
 	return []mutant{
@@ -39,10 +40,10 @@ func differenceMutants() []mutant {
 			{difference, "order.CompareEnds(s.End, apart[n-1].End) > 0", "order.CompareEnds(s.End, apart[n-1].End) < 0"},
 		}},
 		{name: "nothing follows a span that is compared", edits: []edit{
-			{difference, "rest.Start, left = part.End, len(part.End) > 0", "rest.Start, left = part.End, false"},
+			{stage, "rest.Start, left = part.End, len(part.End) > 0", "rest.Start, left = part.End, false"},
 		}},
 		{name: "nothing before the first key is everything", edits: []edit{
-			{difference, "if cmp(rest.Start, part.Start) < 0 {", "if cmp(rest.Start, part.Start) <= 0 {"},
+			{stage, "if cmp(rest.Start, part.Start) < 0 {", "if cmp(rest.Start, part.Start) <= 0 {"},
 		}},
 		{name: "tables of one number are one table", edits: []edit{
 			{difference, "if one, err = t.same(u); err != nil {", "if one = true; err != nil {"},
@@ -72,7 +73,7 @@ func differenceMutants() []mutant {
 			{candidates, "if fromLog {", "if fromLog && is == was {"},
 		}},
 		{name: "any base will do", edits: []edit{
-			{snapshot, "	side, err := readSidecar(s.fs, path, name, lineage)\n", `	side, err := readSidecar(s.fs, path, name, lineage)
+			{changes, "	side, err := readSidecar(s.fs, path, name, lineage)\n", `	side, err := readSidecar(s.fs, path, name, lineage)
 	names, _ := s.fs.List(s.snapDir)
 	for i := 0; i < len(names) && err != nil; i++ {
 		if name = names[i]; s.open[name] == nil {
@@ -81,7 +82,7 @@ func differenceMutants() []mutant {
 		}
 	}
 `},
-			{snapshot, "base == nil || base.sidecar.Timestamp != since", "base == nil"},
+			{changes, "case base == nil, base.sidecar.Timestamp != since:", "case base == nil:"},
 		}},
 		{name: "ingests are not counted", edits: []edit{
 			{moment, "now.ingests == before.ingests", "now.ingests >= before.ingests"},

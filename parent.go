@@ -22,6 +22,9 @@ func (r *run) extend(ctx context.Context) error {
 	if err := r.fitsParent(parent); err != nil {
 		return err
 	}
+	if err := r.placeBelow(ctx, parent); err != nil {
+		return err
+	}
 	if err := r.refer(ctx, parent.Layer); err != nil {
 		return err
 	}
@@ -48,7 +51,7 @@ func (r *run) findParent(ctx context.Context) (*Manifest, error) {
 	if due, err := r.fullDue(ctx, tip); err != nil || due {
 		return nil, err
 	}
-	return r.bucket.manifest(ctx, tip.Path)
+	return r.bucket.manifestOf(ctx, tip)
 }
 
 // tipOf is the layer to extend: of a chain that is named by its full, or as the
@@ -65,7 +68,7 @@ func (b *collectionBucket) tipOf(ctx context.Context, into string) (LayerInfo, e
 	return x.newest(ctx, named)
 }
 
-// fullDue reports whether the full began FullEvery ago. If it began later than now,
+// fullDue reports whether the full began FullEvery ago, or is gone. If it began later than now,
 // for the clock was set back, the first of the chain's last layers counts that did
 // not.
 func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
@@ -76,7 +79,11 @@ func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m, err := r.bucket.manifest(ctx, full.Path)
+	m, err := r.bucket.manifestOf(ctx, full)
+	if errors.Is(err, ErrNoLayer) {
+		r.c.opts.Logger.Warn("chain has lost its full", "collection", r.c.name, "chain", tip.ChainID, "path", full.Path)
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -109,9 +116,38 @@ func (r *run) fitsParent(parent *Manifest) error {
 	case r.info.Lineage != parent.Lineage && r.info.Revisions:
 		return &OptionError{Field: "Adopt", Reason: "the timestamps of this store's revisions mean nothing to the chain: take a full"}
 	case !r.asOf.IsZero() && r.asOf.Compare(parent.End) <= 0:
-		return &OptionError{Field: "AsOf", Reason: fmt.Sprintf("%s is not after %s, the end of the layer to extend", r.asOf, parent.End)}
+		field := "AsOf"
+		if r.opts.Lag > 0 {
+			field = "Lag"
+		}
+		return &OptionError{Field: field, Reason: fmt.Sprintf("%s is not after %s, the end of the layer to extend", r.asOf, parent.End)}
 	case len(intersectSpans(r.info.Order, r.spans, parent.Spans)) == 0:
 		return &TargetError{Name: fmt.Sprint(r.spans), Reason: fmt.Sprintf("the layer to extend has none of it, only the spans %v: take a full", parent.Spans)}
+	}
+	return nil
+}
+
+// placeBelow finds the path that the layer's is appended to: that of its full. Without
+// that one a layer could be committed and never restored, so it must be there, or
+// another that stands for it; then the layer goes below its parent.
+func (r *run) placeBelow(ctx context.Context, parent *Manifest) error {
+	r.below = parent.Path
+	full, err := r.bucket.find(ctx, parent.Chain)
+	if err == nil {
+		r.below = full.Path
+		_, err = r.bucket.manifestOf(ctx, full)
+	}
+	if errors.Is(err, ErrNoLayer) {
+		r.below = parent.Path
+		if _, err = r.bucket.chain(ctx, parent.info()); errors.Is(err, ErrNoLayer) {
+			err = fmt.Errorf("chain of %s: %w: %w", r.opts.Into, ErrNoFull, err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if most := maxPath - len(incrementalSuffix) - rivalSuffix; len(r.below) > most {
+		return &OptionError{Field: "Into", Reason: fmt.Sprintf("the path %q has %d bytes, and more than %d leave no room for an incremental below it: take a full", r.below, len(r.below), most)}
 	}
 	return nil
 }

@@ -31,8 +31,10 @@ const (
 	// dearer, byte for byte.
 	minTaskBytes   = 16 << 20
 	minChangeBytes = 1 << 20
-	// tasksPerWorker is how finely work is cut, so that workers end together.
-	tasksPerWorker = 8
+	// tasksPerWorker is how finely work is cut, so that workers end together; changes,
+	// of which there are few, make fewer files.
+	tasksPerWorker   = 8
+	changesPerWorker = 2
 )
 
 // plan cuts the work into tasks: what was introduced, and what changed of the rest.
@@ -60,7 +62,7 @@ func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, by
 		}
 		pieces = append(pieces, part...)
 	}
-	return r.join(pieces, minTaskBytes, by), nil
+	return r.join(pieces, tasksPerWorker, minTaskBytes, by), nil
 }
 
 // planChanges asks the store for what changed. One that cannot tell is compared
@@ -73,6 +75,7 @@ func (r *run) planChanges(ctx context.Context, s export.Snapshot) ([]task, error
 	for _, span := range r.kept {
 		part, err := r.partition(ctx, s, span, r.parent.End)
 		if errors.Is(err, export.ErrNoBase) {
+			r.c.opts.Logger.Info("store is compared with the chain", "collection", r.c.name, "layer", r.layer.ID, "reason", err)
 			return r.planComparison(ctx, s)
 		}
 		if err != nil {
@@ -84,7 +87,7 @@ func (r *run) planChanges(ctx context.Context, s export.Snapshot) ([]task, error
 	if r.info.Revisions {
 		r.changes = Revisions
 	}
-	return r.join(pieces, minChangeBytes, toldChange), r.openLedger(ctx, s)
+	return r.join(pieces, changesPerWorker, minChangeBytes, toldChange), r.openLedger(ctx, s)
 }
 
 // partition cuts a span as the snapshot does.
@@ -111,12 +114,13 @@ func bytesOf(tasks []task) (total int64) {
 }
 
 // join makes tasks of pieces.
-func (r *run) join(pieces []task, least int64, by method) []task {
-	limit := max(bytesOf(pieces)/int64(r.opts.Concurrency)/tasksPerWorker, least)
+func (r *run) join(pieces []task, perWorker, least int64, by method) []task {
+	limit := max(bytesOf(pieces)/int64(r.opts.Concurrency)/perWorker, least)
+	limit += limit / 4 // pieces are about equal, and seldom exactly
 	if r.opts.TargetFileBytes < limit/2 {
 		limit = 2 * r.opts.TargetFileBytes
 	}
-	tasks := joinTasks(pieces, r.info.Order, limit)
+	tasks := joinTasks(pieces, r.spans, r.info.Order, limit)
 	for i := range tasks {
 		tasks[i].by = by
 	}
@@ -145,14 +149,14 @@ func checkPartitions(order *export.Order, span Span, partitions []export.Partiti
 	return nil
 }
 
-// joinTasks joins tasks whose spans touch as long as they stay below limit.
-func joinTasks(pieces []task, order *export.Order, limit int64) []task {
+// joinTasks joins tasks whose spans touch as long as they stay below limit. What belongs
+// to two target spans stays apart: a file lies in one of them, and so does a row.
+func joinTasks(pieces []task, targets []Span, order *export.Order, limit int64) []task {
 	var out []task
 	for _, p := range pieces {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			touch := len(last.span.End) > 0 && order.WithDefaults().Compare(last.span.End, p.span.Start) == 0
-			if touch && last.bytes+p.bytes <= limit {
+			if last.bytes+p.bytes <= limit && last.meets(p, targets, order) {
 				last.span.End, last.bytes = p.span.End, last.bytes+p.bytes
 				continue
 			}
@@ -160,4 +164,13 @@ func joinTasks(pieces []task, order *export.Order, limit int64) []task {
 		out = append(out, p)
 	}
 	return out
+}
+
+// meets reports whether next begins where t ends, in the same target span.
+func (t *task) meets(next task, targets []Span, order *export.Order) bool {
+	if len(t.span.End) == 0 || order.WithDefaults().Compare(t.span.End, next.span.Start) != 0 {
+		return false
+	}
+	here := spansFrom(order, targets, t.span.Start)
+	return len(here) > 0 && here[0].Contains(order, next.span.Start)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,7 +50,10 @@ func TestLinks(t *testing.T) {
 	documents, err := filepath.Glob("*.md")
 	require.NoError(t, err)
 	require.NotEmpty(t, documents)
-	for _, document := range documents {
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	for _, document := range slices.Concat(documents, pages) {
 		text, err := os.ReadFile(document)
 		require.NoError(t, err)
 		for _, m := range markdownLink.FindAllStringSubmatch(string(text), -1) {
@@ -61,7 +65,13 @@ func TestLinks(t *testing.T) {
 				require.Contains(t, anchors(string(text)), anchor, "%s links to #%s", document, anchor)
 				continue
 			}
+			target = filepath.Join(filepath.Dir(document), target)
 			require.FileExists(t, target, "%s links to it", document)
+			if anchor != "" {
+				there, err := os.ReadFile(target)
+				require.NoError(t, err)
+				require.Contains(t, anchors(string(there)), anchor, "%s links to %s", document, m[1])
+			}
 		}
 	}
 }

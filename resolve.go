@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -78,11 +79,55 @@ func (b *collectionBucket) chainAt(ctx context.Context, tip LayerInfo, asOf Time
 	if !asOf.IsZero() {
 		find = r.at
 	}
+	if err := r.prefetch(ctx, tip); err != nil {
+		return nil, err
+	}
 	w, err := find(ctx, tip)
 	if err != nil {
 		return nil, err
 	}
 	return w.chain(), nil
+}
+
+// prefetch reads the manifests of a long chain side by side. One that cannot be had is
+// left to whoever needs it.
+func (r *resolver) prefetch(ctx context.Context, tip LayerInfo) error {
+	if tip.Full() {
+		return nil
+	}
+	x, err := r.b.index(ctx)
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for l := range x.down(tip) {
+		if r.b.read[l.Path] == nil {
+			paths = append(paths, l.Path)
+		}
+	}
+	manifests, _, err := r.b.readAll(ctx, paths)
+	if err != nil {
+		return err
+	}
+	for _, m := range manifests {
+		if m != nil && m.Collection == r.b.id {
+			err = errors.Join(err, r.b.admit(m))
+		}
+	}
+	return err
+}
+
+// down yields l and the parents below it, as far as there are entries.
+func (x *index) down(l LayerInfo) iter.Seq[LayerInfo] {
+	return func(yield func(LayerInfo) bool) {
+		for yield(l) && !l.Full() {
+			p, known := x.byID[l.ParentID]
+			if !known || p.End.Compare(l.End) >= 0 {
+				return
+			}
+			l = p
+		}
+	}
 }
 
 // down is the best way from a full to l.
@@ -99,7 +144,7 @@ func (r *resolver) findDown(ctx context.Context, l LayerInfo) (*way, error) {
 	if err := r.b.checkStays(ctx, l); err != nil {
 		return nil, err
 	}
-	m, err := r.manifest(ctx, l)
+	m, err := r.b.manifestOf(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +177,7 @@ func (r *resolver) findAt(ctx context.Context, l LayerInfo) (*way, error) {
 		return r.down(ctx, l)
 	}
 	r.miss.note(l.End)
-	m, err := r.manifest(ctx, l)
+	m, err := r.b.manifestOf(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -140,18 +185,6 @@ func (r *resolver) findAt(ctx context.Context, l LayerInfo) (*way, error) {
 		return nil, r.miss
 	}
 	return r.best(ctx, m, r.at)
-}
-
-// manifest reads that of l, which must say what its entry in the index says.
-func (r *resolver) manifest(ctx context.Context, l LayerInfo) (*Manifest, error) {
-	m, err := r.b.manifest(ctx, l.Path)
-	if err != nil {
-		return nil, err
-	}
-	if m.info() != l {
-		return nil, &CorruptError{Object: manifestObject(l.Path), Want: "the layer of " + formatIndex(l), Got: "that of " + formatIndex(m.info())}
-	}
-	return m, nil
 }
 
 // best is the best of the ways that find knows from what m extends. An error is
@@ -189,7 +222,7 @@ func (r *resolver) step(ctx context.Context, m *Manifest, p LayerInfo, find func
 	if err != nil {
 		return nil, err
 	}
-	parent, err := r.manifest(ctx, p)
+	parent, err := r.b.manifestOf(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -278,19 +311,16 @@ func (b *collectionBucket) survey(ctx context.Context, tip LayerInfo) (whole []*
 		return nil, []error{err}
 	}
 	r := &resolver{b: b}
-	for l, known := tip, true; known; {
+	for l := range x.down(tip) {
 		if err := b.checkStays(ctx, l); err != nil {
 			errs = append(errs, err)
 		}
-		m, err := r.manifest(ctx, l)
+		m, err := r.b.manifestOf(ctx, l)
 		if err != nil {
 			errs = append(errs, err)
 		} else {
 			whole = append(whole, m.layer())
 		}
-		above := l
-		l, known = x.byID[l.ParentID]
-		known = known && l.End.Compare(above.End) < 0
 	}
 	slices.Reverse(whole)
 	return whole, errs

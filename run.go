@@ -53,6 +53,7 @@ type run struct {
 
 	// Of an incremental:
 	parent     *Manifest
+	below      string // path that the layer's is appended to
 	kept       []Span // spans that the parent has, too
 	introduced []Span // and those that it has not
 	changes    ChangeSource
@@ -109,6 +110,11 @@ func (o *BackupOptions) complete() error {
 	case o.Audit && o.NoDigest:
 		return &OptionError{Field: "Audit", Reason: "compares digests, and NoDigest takes none"}
 	}
+	if o.Into != "" && o.Into != Latest && checkID(o.Into) != nil {
+		if err := checkPath(o.Into); err != nil {
+			return &OptionError{Field: "Into", Reason: err.Error()}
+		}
+	}
 	if len(o.Name) > maxName {
 		return &OptionError{Field: "Name", Reason: fmt.Sprintf("has %d bytes, the most are %d", len(o.Name), maxName)}
 	}
@@ -133,11 +139,7 @@ func (o *BackupOptions) complete() error {
 func (r *run) claim(ctx context.Context) error {
 	switch {
 	case r.parent != nil:
-		full, err := r.bucket.find(ctx, r.layer.ChainID)
-		if err != nil {
-			return err
-		}
-		r.layer.Path = formatIncremental(full.Path, r.layer.Start, r.layer.End)
+		r.layer.Path = formatIncremental(r.below, r.layer.Start, r.layer.End)
 	case r.opts.Name != "":
 		r.layer.Path = r.opts.Name
 	default:
@@ -214,6 +216,9 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
+	if err := r.checkReadable(m, written); err != nil {
+		return nil, err
+	}
 	err = r.create(ctx, manifestObject(r.layer.Path), kindLayer, m)
 	if errors.Is(err, objectio.ErrExist) {
 		return nil, fmt.Errorf("%s: %w", r.layer.Path, ErrConflict)
@@ -226,6 +231,17 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 		"keys", m.Stats.Keys, "stored_bytes", m.Stats.StoredBytes, "duration", m.Stats.Duration)
 	r.report.layer(layer.LayerInfo)
 	return layer, nil
+}
+
+// checkReadable looks at the layer as whoever restores it will: what a reader would
+// refuse must not pass for a backup.
+func (r *run) checkReadable(m *Manifest, written *contents) error {
+	c := new(content)
+	c.add(m, written)
+	if err := c.fit(r.info.Order); err != nil {
+		return errors.New("layer " + m.Layer + ": no reader would take it: " + err.Error()) // nothing stored is damaged
+	}
+	return nil
 }
 
 // indexRecord is the body of an index entry, whose name says the rest.

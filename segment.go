@@ -83,11 +83,12 @@ func rowsOf(segments []segment) []digest.Row {
 // after it was last read that most of it has changed since.
 const maxRowBytes = 4 * digest.RowBytes
 
-// digest makes the rows of the layer complete. Where the store told what its changes
-// replaced, they are the parent's, updated; what these do not tell is read from the
-// snapshot, and so is everything where nothing was told.
+// digest makes the rows of an incremental complete. Where the store told what its
+// changes replaced, they are the parent's, updated; what these do not tell is read from
+// the snapshot, and so is everything where nothing was told. A comparison with the
+// chain has read all of it already, and has no segments left.
 func (r *run) digest(ctx context.Context, s export.Snapshot, written *contents) error {
-	if r.opts.NoDigest || r.parent == nil || r.changes == FromChain {
+	if r.opts.NoDigest || r.parent == nil {
 		return nil
 	}
 	var unread []segment

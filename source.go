@@ -110,7 +110,7 @@ func openSource(ctx context.Context, shelf *shelf, p piece, order *export.Order,
 	s := &source{shelf: shelf, readers: map[*leveledFile]*sink.Reader{}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.giveBack())
+			err = denied("read", "files", errors.Join(err, s.giveBack()))
 		}
 	}()
 	var levels []merge.Level
@@ -174,6 +174,9 @@ func (s *source) reader(ctx context.Context, f *leveledFile) (*sink.Reader, erro
 	s.readers[f] = r
 	return r, nil
 }
+
+// Err tells a refusal to read from one to write, which whoever copies may meet, too.
+func (s *source) Err() error { return denied("read", "files", s.Cursor.Err()) }
 
 func (s *source) giveBack() error {
 	var err error

@@ -10,9 +10,6 @@ import (
 	"github.com/varvekv/varve/internal/objectio"
 )
 
-// walkers is how many manifests a walk reads at once.
-const walkers = 16
-
 // walk finds the layers without the index: it lists the whole collection and reads
 // every manifest that lies in it. Bad are those that are damaged, too new, or not
 // where they belong.
@@ -21,19 +18,8 @@ func (b *collectionBucket) walk(ctx context.Context) (found []*Manifest, bad []e
 	if err != nil {
 		return nil, nil, err
 	}
-	manifests, errs := make([]*Manifest, len(paths)), make([]error, len(paths))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(walkers)
-	for i, p := range paths {
-		g.Go(func() error {
-			manifests[i], errs[i] = readManifest(gctx, b.Bucket, p)
-			if isNoLayer(errs[i]) {
-				return nil
-			}
-			return errs[i]
-		})
-	}
-	if err := g.Wait(); err != nil {
+	manifests, errs, err := b.readAll(ctx, paths)
+	if err != nil {
 		return nil, nil, err
 	}
 	for i, m := range manifests {
@@ -49,6 +35,27 @@ func (b *collectionBucket) walk(ctx context.Context) (found []*Manifest, bad []e
 		}
 	}
 	return found, bad, nil
+}
+
+// readAtOnce is how many small objects are read at once.
+const readAtOnce = 16
+
+// readAll reads the manifests at paths. Errs say why there is none at a path; err is
+// that storage could not be asked.
+func (b *collectionBucket) readAll(ctx context.Context, paths []string) (manifests []*Manifest, errs []error, err error) {
+	manifests, errs = make([]*Manifest, len(paths)), make([]error, len(paths))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
+	for i, p := range paths {
+		g.Go(func() error {
+			manifests[i], errs[i] = readManifest(gctx, b.Bucket, p)
+			if isNoLayer(errs[i]) {
+				return nil
+			}
+			return errs[i]
+		})
+	}
+	return manifests, errs, g.Wait()
 }
 
 // manifestPaths are where layers seem to lie.

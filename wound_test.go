@@ -72,7 +72,7 @@ func TestWoundedChains(t *testing.T) {
 			t.Run(fmt.Sprintf("%s in layer %d", name, at), func(t *testing.T) {
 				t.Parallel()
 				s := fourLayers(t)
-				s.lake.manifest(layerAt(9, none, 999), nil)
+				s.manifest(layerAt(9, none, 999), nil)
 				wound(s, s.layers[at])
 				for n, m := range s.layers {
 					if n < at {

@@ -10,7 +10,7 @@ import (
 // before: for adapters that can show both and know no shorter way. Both must be
 // cursors of the state of one span; they are closed with the result.
 //
-// Changes are exact. Runs of keys that are gone come as DeleteRange entries, each
+// Changes are exact; where entries have timestamps, another one is a change. Runs of keys that are gone come as DeleteRange entries, each
 // with its Deletes. Range keys are compared suffix by suffix, wherever the states
 // cut them.
 func Compare(order *Order, before, now Cursor) Changes {
@@ -171,7 +171,7 @@ func (c *comparison) ranges(key []byte) {
 			b.End = n.End
 		}
 		n.End = b.End
-		if !bytes.Equal(b.Value, n.Value) {
+		if !unchanged(&b, &n) {
 			c.ready = append(c.ready, change{entry: n, former: b})
 		}
 		c.before.cut(c.order, i, b.End)
@@ -194,13 +194,18 @@ func (c *comparison) points(key []byte) error {
 	}
 	c.before.used, c.now.used = before, now
 	switch {
-	case !now, before && bytes.Equal(c.before.head.Value, c.now.head.Value):
+	case !now, before && unchanged(c.before.head, c.now.head):
 	case before:
 		c.point = change{entry: *c.now.head, former: *c.before.head}
 	default:
 		c.point = change{entry: *c.now.head}
 	}
 	return nil
+}
+
+// unchanged reports whether what stands at one place is the same revision.
+func unchanged(before, now *Entry) bool {
+	return before.Timestamp == now.Timestamp && bytes.Equal(before.Value, now.Value)
 }
 
 // run gathers keys that are gone, up to one at which there is something else. A

@@ -10,7 +10,7 @@
 // [Snapshot] hands out [Cursor] values, which are ordered streams of [Entry]
 // values; an [Ingester] takes such streams back through [Loader] values. All
 // else is optional, looked up by type assertion, and documented with what is
-// lost without it: [SnapshotKeeper], [Cataloger], [TableLoader].
+// lost without it: [SnapshotKeeper], [Differ], [Cataloger], [TableLoader].
 //
 // Package kvtest runs these obligations against an adapter:
 //
@@ -42,6 +42,24 @@
 //     restart, another one after a restore that names another.
 //   - E11 (cancellation). A cancelled context ends every call soon, with an
 //     error that wraps the context's, and leaves the store as it was.
+//
+// # Changes
+//
+// An incremental backup asks a snapshot for what changed after the end of the layer
+// that it extends, with Request.Since. A store that keeps revisions finds that in
+// itself. Another one may keep the named snapshot of that layer, its base, and
+// compare: SnapshotOptions.Base names it, and Since must be its timestamp. No other
+// snapshot will do: a value that went from a to b and back to a has changed for who
+// has seen b.
+//
+// Changes must not lack any. They may hold sets and deletes that change nothing,
+// unless they are those of a [Differ], which yields real changes with what each has
+// replaced, so that a digest can be updated and need not be taken anew. [Compare] is
+// such a cursor over the changes between two states, for adapters that know no shorter
+// way, and [After] resumes one.
+//
+// An adapter that knows nothing of changes returns [ErrNoBase], and is complete: its
+// store is then compared with what is in the bucket, which costs a scan of it.
 //
 // # Keys, prefixes and cuts
 //

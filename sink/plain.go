@@ -58,7 +58,7 @@ func (w *PlainWriter) add(e *export.Entry) error {
 	w.begin()
 	w.last = append(w.last[:0], e.Key...)
 	if e.Kind.IsRange() {
-		w.held = append(w.held, clone(e))
+		w.held = append(w.held, e.Clone())
 		return nil
 	}
 	if err := w.table.point(e); err != nil {

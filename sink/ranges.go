@@ -85,6 +85,6 @@ func (c *rangeCollector) hold(e export.Entry) {
 	part, ok := c.span.Intersect(c.order, export.Span{Start: e.Key, End: e.End})
 	if ok {
 		e.Key, e.End = part.Start, part.End
-		c.ranges = append(c.ranges, clone(&e))
+		c.ranges = append(c.ranges, e.Clone())
 	}
 }

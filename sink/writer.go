@@ -107,7 +107,7 @@ func (w *Writer) add(e *export.Entry) error {
 	w.rower.Add(e)
 	w.observe(e.Timestamp)
 	if e.Kind.IsRange() {
-		w.held = append(w.held, clone(e))
+		w.held = append(w.held, e.Clone())
 		return nil
 	}
 	if err := w.table.point(e); err != nil {
@@ -177,7 +177,7 @@ func (w *Writer) open() error {
 // close ends the file before the key at, empty meaning the end of the span, and
 // carries ranges that go on over into the next one.
 func (w *Writer) close(at []byte) error {
-	here, rest := w.split(at)
+	here, rest := splitRanges(w.ord, w.held, at)
 	if err := w.table.ranges(here); err != nil {
 		return w.failed(err)
 	}
@@ -226,24 +226,6 @@ func (w *Writer) store(f File) error {
 	return nil
 }
 
-// split parts the held ranges at a key; without one all of them are here.
-func (w *Writer) split(at []byte) (here, rest []export.Entry) {
-	for _, e := range w.held {
-		if w.ord.CompareEnds(e.End, at) <= 0 {
-			here = append(here, e)
-			continue
-		}
-		if w.ord.Compare(e.Key, at) < 0 {
-			first := e
-			first.End = at
-			here = append(here, first)
-			e.Key = at
-		}
-		rest = append(rest, e)
-	}
-	return here, rest
-}
-
 func (w *Writer) observe(t export.Timestamp) {
 	if w.minTime.IsZero() || t.Compare(w.minTime) < 0 {
 		w.minTime = t
@@ -263,11 +245,4 @@ func (w *Writer) failed(err error) error {
 	default:
 	}
 	return err
-}
-
-func clone(e *export.Entry) export.Entry {
-	c := *e
-	c.Key, c.End = slices.Clone(e.Key), slices.Clone(e.End)
-	c.Suffix, c.Value = slices.Clone(e.Suffix), slices.Clone(e.Value)
-	return c
 }

@@ -5,8 +5,8 @@
 //		kvtest.Run(t, func(t *testing.T) kvtest.Harness { return newHarness(t) })
 //	}
 //
-// Sub-tests are named for the obligations E1 to E11 of package export. Everything
-// runs twice: against the store as it is, and below "Plain" with its optional
+// Sub-tests are named for the obligations E1 to E11 of package export, and Since for
+// what it says of changes. Everything runs twice: against the store as it is, and below "Plain" with its optional
 // abilities hidden. What an adapter cannot do, because it goes one way only or
 // because the harness lacks a method, is skipped.
 //

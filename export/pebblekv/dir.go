@@ -271,7 +271,7 @@ func (in *dirIngester) build(ctx context.Context) (path string, err error) {
 	if err := d.forgetLogDir(path); err != nil {
 		return "", err
 	}
-	if err := writeLineage(d.fs, path, in.lineage); err != nil { // syncs path
+	if err := writeLineage(d.fs, path, in.lineage, ""); err != nil { // syncs path
 		return "", err
 	}
 	return path, ctx.Err()

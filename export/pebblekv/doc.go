@@ -36,14 +36,40 @@
 // moment a folder looks valid and is not. Temporary folders that nobody holds
 // are cleared by the next Snapshot or Ingest.
 //
+// # Changes
+//
+// A named snapshot is the base of the next one, if that asks for it by its name. The
+// tables of the two are compared: what both have is left out, and a key can only have
+// changed if a table that one of them lacks, or either log, has a record of it, or a
+// range deletion or range key there covers it. Of these keys most were only moved by
+// a compaction, which their records show; of the others values are compared. See
+// difference.go for why no key is missed. It costs about what was flushed and
+// compacted since. Where records decide little, as with merges, and values in blob
+// files, both states are compared instead.
+//
+// Two tables are one if number, bounds, sequence numbers and the file behind them are
+// the same. On Unix a file is known by its inode, which is not used again as long as
+// the base holds a link to it. Elsewhere, on Windows or in memory, the contents of
+// tables that look the same are compared, so that changes cost at least to read all of
+// both. Where the base has come to the place as a copy, or Options.SnapshotDir lies on
+// another file system, no table is the same, and all of both is read and compared. The
+// result is exact in any case. A base that is missing or cannot be opened is
+// [export.ErrNoBase].
+//
+// A base pins the tables, and the blob files, that the database has replaced since:
+// SnapshotInfo.PinnedBytes is their size. It holds no memory and no open file as long
+// as nobody uses it.
+//
 // # Lineage
 //
 // A small file beside the tables, varve-lineage.json, says which history the
 // database has. It stays with the directory over restarts and changes when an
-// ingest names another. Whoever copies a database directory by other means, and
-// goes on writing to both, must remove that file from one of them. A snapshot of
-// another lineage is never opened, listed or released; such folders may be
-// deleted by hand.
+// ingest names another. A copy of the directory has the same lineage, and one without
+// that file, such as a checkpoint of Pebble's own, begins another. Whoever copies a
+// directory, and goes on writing to both, should remove the file and the folder of
+// snapshots from one of them. Snapshots of the lineage that an ingest has ended are
+// removed by the next call that makes one. Those of any other are never opened, listed
+// or released; such folders may be deleted by hand.
 //
 // # Loading
 //

@@ -257,6 +257,10 @@ func (s *Store) withLineage(lineage string, publish func() error) error {
 	defer s.lineage.Unlock()
 	path := s.fs.PathJoin(s.dir, lineageName)
 	former := path + ".former"
+	was, err := readLineage(s.fs, s.dir)
+	if err != nil {
+		return err
+	}
 	data, err := readFile(s.fs, path)
 	if err == nil {
 		err = writeSynced(s.fs, former, data)
@@ -264,7 +268,7 @@ func (s *Store) withLineage(lineage string, publish func() error) error {
 	if err != nil {
 		return fmt.Errorf("keep lineage: %w", err)
 	}
-	err = writeLineage(s.fs, s.dir, lineage)
+	err = writeLineage(s.fs, s.dir, lineage, was)
 	if err == nil {
 		err = publish()
 	}

@@ -16,29 +16,36 @@ const lineageName = "varve-lineage.json"
 type lineageFile struct {
 	Version int    `json:"version"`
 	Lineage string `json:"lineage"`
+	Former  string `json:"former,omitempty"` // the one before, whose snapshots are of no use
 }
 
 // readLineage is the lineage of the database in dir, and an error that wraps
 // fs.ErrNotExist where it has none yet.
 func readLineage(fsys vfs.FS, dir string) (string, error) {
+	f, err := readLineageFile(fsys, dir)
+	return f.Lineage, err
+}
+
+func readLineageFile(fsys vfs.FS, dir string) (lineageFile, error) {
 	path := fsys.PathJoin(dir, lineageName)
 	data, err := readFile(fsys, path)
 	if err != nil {
-		return "", fmt.Errorf("read lineage: %w", err)
+		return lineageFile{}, fmt.Errorf("read lineage: %w", err)
 	}
 	var f lineageFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return "", fmt.Errorf("read lineage %s: %w", path, err)
+		return lineageFile{}, fmt.Errorf("read lineage %s: %w", path, err)
 	}
 	if f.Version != 1 || f.Lineage == "" {
-		return "", fmt.Errorf("read lineage %s: version %d with lineage %q is not known", path, f.Version, f.Lineage)
+		return lineageFile{}, fmt.Errorf("read lineage %s: version %d with lineage %q is not known", path, f.Version, f.Lineage)
 	}
-	return f.Lineage, nil
+	return f, nil
 }
 
-// writeLineage makes lineage durable as that of the database in dir.
-func writeLineage(fsys vfs.FS, dir, lineage string) error {
-	data, err := json.Marshal(lineageFile{Version: 1, Lineage: lineage})
+// writeLineage makes lineage durable as that of the database in dir, in the place of
+// former, if there was one.
+func writeLineage(fsys vfs.FS, dir, lineage, former string) error {
+	data, err := json.Marshal(lineageFile{Version: 1, Lineage: lineage, Former: former})
 	if err != nil {
 		return err
 	}
@@ -54,7 +61,7 @@ func ensureLineage(fsys vfs.FS, dir string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return writeLineage(fsys, dir, randomHex(16))
+	return writeLineage(fsys, dir, randomHex(16), "")
 }
 
 // randomHex is n random bytes in hex.

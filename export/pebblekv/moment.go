@@ -32,7 +32,7 @@ import (
 // momentTries is how many checkpoints are taken before it is an error that each
 // had a table younger than its marker. That takes an ingest or a flush within the
 // instant between two calls.
-const momentTries = 50
+const momentTries = 200
 
 // errTorn says that a checkpoint cannot be made one of one moment.
 var errTorn = errors.New("tables were ingested, excised or flushed meanwhile")

@@ -113,7 +113,7 @@ func (r *run) first(ctx context.Context) (bool, error) {
 
 func (r *run) open(ctx context.Context) (err error) {
 	t := r.tables[0]
-	if r.reader, err = t.open(ctx); err != nil {
+	if r.reader, err = openTableAhead(ctx, t.owner.pebble.FS, t.path(), t.owner.pebble); err != nil {
 		return err
 	}
 	blobs := sstable.AssertNoBlobHandles

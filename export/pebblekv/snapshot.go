@@ -56,30 +56,6 @@ func (s *Store) snapshot(ctx context.Context, opts *export.SnapshotOptions) (c, 
 	return c, s.base(opts.Base, side.Lineage), nil
 }
 
-// base opens the named snapshot to compare with. One that cannot be opened, for
-// whatever reason, is none: changes are then found without it. The caller holds the
-// turn.
-func (s *Store) base(name, lineage string) *checkpoint {
-	if name == "" {
-		return nil
-	}
-	if c := s.open[name]; c != nil && c.sidecar.Lineage == lineage {
-		c.refs.Add(1)
-		return c
-	}
-	path := s.fs.PathJoin(s.snapDir, name)
-	side, err := readSidecar(s.fs, path, name, lineage)
-	if err != nil {
-		return nil
-	}
-	c, err := s.openCheckpoint(path, side)
-	if err != nil {
-		return nil
-	}
-	s.open[name] = c
-	return c
-}
-
 func (s *Store) newSidecar(opts *export.SnapshotOptions) (sidecar, error) {
 	lineage, err := readLineage(s.fs, s.dir)
 	if err != nil {
@@ -173,13 +149,38 @@ func (s *Store) newHome() (*scratch, error) {
 	return newScratch(s.fs, s.snapDir)
 }
 
-// prepare makes the snapshots' folder and clears it of what dead processes left.
-// The caller holds the turn.
+// prepare makes the snapshots' folder and clears it of what dead processes left, and
+// of snapshots that nobody can use since another history began. The caller holds the
+// turn.
 func (s *Store) prepare() error {
 	if err := makeDir(s.fs, s.snapDir); err != nil {
 		return err
 	}
+	if err := s.clearFormer(); err != nil {
+		return err
+	}
 	return sweep(s.fs, s.snapDir, isScratch)
+}
+
+// clearFormer removes the snapshots of the lineage before this one.
+func (s *Store) clearFormer() error {
+	f, err := readLineageFile(s.fs, s.dir)
+	if err != nil || f.Former == "" {
+		return err
+	}
+	sides, err := s.sidecars(f.Former)
+	if err != nil {
+		return err
+	}
+	for _, side := range sides {
+		if s.open[side.Name] != nil {
+			continue // it is being read: the next call finds it
+		}
+		if err := s.removeCheckpoint(s.fs.PathJoin(s.snapDir, side.Name)); err != nil {
+			return fmt.Errorf("clear a snapshot of a former history: %w", err)
+		}
+	}
+	return nil
 }
 
 func fits(opts *export.SnapshotOptions, side sidecar) error {
@@ -249,39 +250,6 @@ func (s *snapshot) Export(ctx context.Context, req export.Request) (export.Curso
 		return nil, errors.Join(fmt.Errorf("export: %w", err), c.release())
 	}
 	return cur, nil
-}
-
-// Changes compares with the base.
-func (s *snapshot) Changes(ctx context.Context, req export.Request) (export.Changes, error) {
-	return s.changesSince(ctx, req, true)
-}
-
-func (s *snapshot) changesSince(ctx context.Context, req export.Request, exact bool) (export.Changes, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("export changes: %w", err)
-	}
-	c, base, err := s.useBoth(req.Since)
-	if err != nil {
-		return nil, fmt.Errorf("export changes: %w", err)
-	}
-	d, err := s.changes.difference(ctx, c)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("export changes: %w", err), base.release(), c.release())
-	}
-	return newDiffCursor(ctx, d, req, exact), nil
-}
-
-// useBoth is use, of the base as well, which must be of since.
-func (s *snapshot) useBoth(since export.Timestamp) (c, base *checkpoint, err error) {
-	base = s.changes.base
-	if base == nil || base.sidecar.Timestamp != since {
-		return nil, nil, fmt.Errorf("since %s: no such base: %w", since, export.ErrNoBase)
-	}
-	if c, err = s.use(); err != nil {
-		return nil, nil, err
-	}
-	base.refs.Add(1) // the snapshot is open, and so is its base
-	return c, base, nil
 }
 
 func (s *snapshot) Partition(ctx context.Context, span export.Span, since export.Timestamp) ([]export.Partition, error) {

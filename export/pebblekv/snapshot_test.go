@@ -236,3 +236,31 @@ func TestCatalog(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, objects, got)
 }
+
+// TestSnapshotsOfAFormerHistory are of no use once another one has begun, and do not
+// pin disk for ever.
+func TestSnapshotsOfAFormerHistory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, &pebble.Options{FormatMajorVersion: pebble.FormatVirtualSSTables})
+	folders := func() []string {
+		names, err := r.popts.FS.List(dbDir + "/varve-snapshots")
+		require.NoError(t, err)
+		return names
+	}
+	r.set(t, "a")
+	kept := r.snapshot(t, export.SnapshotOptions{Name: "01"})
+	require.NoError(t, kept.Close())
+	inUse := r.snapshot(t, export.SnapshotOptions{Name: "02"})
+	in, err := r.store.Ingest(t.Context(), export.IngestOptions{Spans: []export.Span{{}}, Replace: true, Lineage: "0123"})
+	require.NoError(t, err)
+	require.NoError(t, in.Commit(t.Context()))
+	require.Subset(t, folders(), []string{"01", "02"}, "what was there may still be wanted until somebody asks for another")
+
+	next := r.snapshot(t, export.SnapshotOptions{Name: "03"})
+	require.NoError(t, next.Close())
+	require.ElementsMatch(t, []string{"02", "03"}, folders())
+	require.NotEmpty(t, lines(t, inUse, export.Request{}), "what is in use stays as it was")
+	require.NoError(t, inUse.Close())
+	require.NoError(t, r.snapshot(t, export.SnapshotOptions{}).Close())
+	require.ElementsMatch(t, []string{"03"}, folders())
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -65,7 +66,24 @@ func takes(s export.TableSupport, t export.TableInfo) error {
 
 // openTable opens the table file at path. Closing the reader closes the file.
 func openTable(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (*sstable.Reader, error) {
-	f, err := fs.Open(path, vfs.RandomReadsOption)
+	readable, err := openReadable(fs, path, vfs.RandomReadsOption)
+	if err != nil {
+		return nil, err
+	}
+	return newReader(ctx, readable, path, o)
+}
+
+// openTableAhead opens it to be read from end to end.
+func openTableAhead(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (*sstable.Reader, error) {
+	readable, err := openReadable(fs, path, vfs.SequentialReadsOption)
+	if err != nil {
+		return nil, err
+	}
+	return newReader(ctx, aheadReadable{readable}, path, o)
+}
+
+func openReadable(fs vfs.FS, path string, how vfs.OpenOption) (objstorage.Readable, error) {
+	f, err := fs.Open(path, how)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +91,10 @@ func openTable(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	return readable, nil
+}
+
+func newReader(ctx context.Context, readable objstorage.Readable, path string, o *pebble.Options) (*sstable.Reader, error) {
 	r, err := sstable.NewReader(ctx, readable, o.MakeReaderOptions())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open table %s: %w", path, err), readable.Close())

@@ -17,8 +17,8 @@ const (
 	Overwrites Rule = 1 << iota
 	// Deletes: an object is deleted.
 	Deletes
-	// EarlyManifests: a layer is committed before its claim, its file list and its
-	// index entry are there.
+	// EarlyManifests: a layer is committed before its claim, its file list, its index
+	// entry and, if that names a parent, its reference to that one are there.
 	EarlyManifests
 	// LateData: a file of a layer is written after the layer was committed.
 	LateData
@@ -36,6 +36,7 @@ const (
 	claim    = "progress/0"
 	dataDir  = "data/"
 	indexDir = "index/"
+	refsDir  = "refs/"
 )
 
 // complaint is a rule that an operation breaks if it takes effect.
@@ -90,27 +91,47 @@ func (b *Bucket) uncommitted(layer string) (missing []string) {
 			missing = append(missing, layer+name)
 		}
 	}
-	if !b.indexed(strings.TrimSuffix(layer, "/")) {
+	entries := b.entries(strings.TrimSuffix(layer, "/"))
+	if len(entries) == 0 {
 		missing = append(missing, "an entry in "+indexDir)
+	}
+	for _, e := range entries {
+		if ref := e.reference(); ref != "" && !b.exists(ref) {
+			missing = append(missing, ref)
+		}
 	}
 	return missing
 }
 
-// indexed reports whether an index names the layer at path p. Which part of p is the
+// entry is one of an index: <collection>index/<facts>/<path>.
+type entry struct{ collection, facts string }
+
+// entries are those that name the layer at path p. Which part of p is the
 // collection's own place is not known, so the index may be in any folder above.
-func (b *Bucket) indexed(p string) bool {
+func (b *Bucket) entries(p string) (found []entry) {
 	for i := range len(p) {
 		if i > 0 && p[i-1] != '/' {
 			continue
 		}
 		collection, layer := p[:i], p[i:]
 		for _, key := range b.keys(collection + indexDir) {
-			if strings.HasSuffix(key, "/"+layer) {
-				return true
+			facts, of, _ := strings.Cut(strings.TrimPrefix(key, collection+indexDir), "/")
+			if of == layer {
+				found = append(found, entry{collection, facts})
 			}
 		}
 	}
-	return false
+	return found
+}
+
+// reference is the object by which an incremental says that it needs its parent: facts
+// are <end>-<start>-<layer>-<parent>-<chain>, and the parent of a full is 0. "": none.
+func (e entry) reference() string {
+	f := strings.Split(e.facts, "-")
+	if len(f) != 5 || f[3] == "0" {
+		return ""
+	}
+	return e.collection + refsDir + f[3] + "/" + f[2]
 }
 
 // layersOf are the layers, as "path/", whose payload or file list key may be.
