@@ -10,9 +10,9 @@ import (
 // before: for adapters that can show both and know no shorter way. Both must be
 // cursors of the state of one span; they are closed with the result.
 //
-// Changes are exact; where entries have timestamps, another one is a change. Runs of keys that are gone come as DeleteRange entries, each
-// with its Deletes. Range keys are compared suffix by suffix, wherever the states
-// cut them.
+// Changes are exact; where entries have timestamps, another one is a change. Runs of
+// keys that are gone come as DeleteRange entries, each with its Deletes. Range keys are
+// compared suffix by suffix, wherever the states cut them.
 func Compare(order *Order, before, now Cursor) Changes {
 	return &comparison{order: order.WithDefaults(), before: side{cursor: before}, now: side{cursor: now}}
 }

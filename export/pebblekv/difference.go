@@ -1,7 +1,6 @@
 package pebblekv
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -55,7 +54,7 @@ func findDifference(ctx context.Context, base, now *checkpoint) (*difference, er
 		}
 	}
 	slices.SortFunc(d.keys, now.pebble.Comparer.Compare)
-	d.keys = slices.CompactFunc(d.keys, bytes.Equal)
+	d.keys = slices.CompactFunc(d.keys, now.pebble.Comparer.Equal)
 	d.spans = d.widen(spans)
 	return d, nil
 }
