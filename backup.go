@@ -127,6 +127,9 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	written, err := r.export(ctx, snapshot, tasks)
+	if errors.Is(err, export.ErrNoBase) {
+		written, err = r.exportAnew(ctx, snapshot, tasks, err)
+	}
 	if err != nil {
 		return nil, err
 	}

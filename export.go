@@ -51,6 +51,26 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 	return out, nil
 }
 
+// exportAnew exports without the base, which could not be read to its end. What was
+// written so far is named by nothing, and its names are not used again.
+func (r *run) exportAnew(ctx context.Context, s export.Snapshot, tasks []task, cause error) (*contents, error) {
+	if r.changes != Checkpoints {
+		return nil, cause
+	}
+	r.c.opts.Logger.Warn("base cannot be read", "collection", r.c.name, "layer", r.layer.ID, "base", r.layer.ParentID, "error", cause)
+	r.spent += len(tasks)
+	r.told, r.segments, r.ledger = false, nil, nil
+	again, err := r.planState(ctx, s, r.introduced, introduced)
+	if err != nil {
+		return nil, err
+	}
+	compared, err := r.planComparison(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return r.export(ctx, s, append(again, compared...))
+}
+
 func (r *run) exportTask(ctx context.Context, s export.Snapshot, n int, t task, turns chan struct{}) (sink.Result, error) {
 	select {
 	case turns <- struct{}{}:
@@ -85,7 +105,7 @@ func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) 
 		Compression: codecs[r.opts.Compression],
 		TargetBytes: r.opts.TargetFileBytes,
 		NoDigest:    r.opts.NoDigest || t.by == toldChange || t.by == comparison,
-		Name:        func(file int) string { return formatData(r.layer.Path, r.layer.ID, n, file) },
+		Name:        func(file int) string { return formatData(r.layer.Path, r.layer.ID, r.spent+n, file) },
 		Wrote:       r.wrote,
 	})
 	if err != nil {

@@ -61,6 +61,7 @@ type run struct {
 	ledger     *rowCheck // counts changes by segment
 	told       bool      // the store tells what changes replaced
 	chain      *content  // what the store is compared with
+	spent      int       // numbers of tasks that were in vain
 }
 
 // newRun checks the options and fills in their defaults.

@@ -73,7 +73,8 @@ type Snapshot interface {
 	// without changes is one piece of 0 bytes.
 	Partition(ctx context.Context, span Span, since Timestamp) ([]Partition, error)
 
-	// Export opens a cursor. Many may be open at once; the snapshot must stay open
+	// Export opens a cursor. One of changes fails with [ErrNoBase] where it finds that
+	// the store cannot tell them after all. Many may be open at once; the snapshot must stay open
 	// as long as they are. Cancelling ctx ends the cursor with the context's error.
 	Export(ctx context.Context, req Request) (Cursor, error)
 

@@ -158,7 +158,7 @@ func (c *candidates) compare() (bool, error) {
 	}
 	old, lived, _, err := c.value(was, &c.before)
 	if err != nil {
-		return false, err
+		return false, lost(c.ctx, err)
 	}
 	if c.hasFormer = lived; lived {
 		c.former = export.Entry{Kind: export.Set, Key: c.key, Value: old}

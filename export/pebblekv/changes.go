@@ -22,16 +22,21 @@ func (c *changes) difference(ctx context.Context, now *checkpoint) (*difference,
 	defer c.mu.Unlock()
 	if c.found == nil {
 		d, err := findDifference(ctx, c.base, now)
-		if err != nil && ctx.Err() == nil {
-			// If it is not the base that cannot be read, others will say so.
-			err = fmt.Errorf("%w: %w", export.ErrNoBase, err)
-		}
 		if err != nil {
-			return nil, fmt.Errorf("compare with %s: %w", c.base.path, err)
+			// If it is not the base that cannot be read, others will say so.
+			return nil, fmt.Errorf("compare with %s: %w", c.base.path, lost(ctx, err))
 		}
 		c.found = d
 	}
 	return c.found, nil
+}
+
+// lost is why a base cannot be read, which makes it none.
+func lost(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, export.ErrNoBase) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", export.ErrNoBase, err)
 }
 
 // Changes compares with the base.

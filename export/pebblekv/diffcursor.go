@@ -88,8 +88,16 @@ func (d *difference) compare(ctx context.Context, span export.Span) (export.Chan
 	if err != nil {
 		return nil, errors.Join(err, before.Close(), d.now.release())
 	}
-	return export.Compare(d.now.store.order, before, now), nil
+	return export.Compare(d.now.store.order, &baseCursor{Cursor: before, ctx: ctx}, now), nil
 }
+
+// baseCursor tells errors of the base from others.
+type baseCursor struct {
+	export.Cursor
+	ctx context.Context
+}
+
+func (c *baseCursor) Err() error { return lost(c.ctx, c.Cursor.Err()) }
 
 func (c *diffCursor) Entry() *export.Entry {
 	if c.at == nil {

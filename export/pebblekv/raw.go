@@ -70,6 +70,14 @@ func runs(tables []*tableFile, late bool, span export.Span) []*run {
 
 // next moves to the next record, and is false at the end.
 func (r *run) next(ctx context.Context) (bool, error) {
+	ok, err := r.advance(ctx)
+	if !r.late {
+		err = lost(ctx, err)
+	}
+	return ok, err
+}
+
+func (r *run) advance(ctx context.Context) (bool, error) {
 	for {
 		if r.points != nil {
 			r.record.outside = false
