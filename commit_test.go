@@ -2,6 +2,7 @@ package varve_test
 
 import (
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,8 +71,11 @@ func commitSettings() map[string]setting {
 }
 
 // bubble runs a case in a bubble: waiting takes no time, and goroutines that are
-// left behind fail the test.
+// left behind fail the test. Short runs take one case in four, always the same.
 func bubble(t *testing.T, name string, f func(t *testing.T)) {
+	if testing.Short() && crc32.ChecksumIEEE([]byte(name))%4 != 0 {
+		return
+	}
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, f)

@@ -31,7 +31,11 @@ func TestChangesOfRandomHistories(t *testing.T) {
 	for _, f := range flavors() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(*historySeeds) {
+			seeds := *historySeeds
+			if testing.Short() {
+				seeds = min(seeds, 4)
+			}
+			for seed := range uint64(seeds) {
 				history(t, f, seed)
 			}
 		})
