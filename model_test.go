@@ -156,9 +156,11 @@ func (p *page) targets(store export.Store) varve.Targets {
 // refused, if it must be.
 func (s *scribe) backup() {
 	s.Helper()
-	targets, spans := varve.Cluster(s.db), everywhere
-	if s.rng.IntN(3) == 0 {
-		spans = s.spans()
+	targets, spans := varve.Cluster(s.db), []varve.Span{{Start: s.first()}}
+	if part := s.rng.IntN(3) == 0; part || asserting {
+		if part {
+			spans = s.spans()
+		}
 		targets = varve.Spans(s.db, spans...)
 	}
 	opts := s.options()
