@@ -26,7 +26,7 @@ func differenceMutants() []mutant {
 		}},
 		{name: "range deletions are ignored", edits: []edit{
 			{lsm, "open := r.NewRawRangeDelIter", "open := r.NewRawRangeKeyIter"},
-		}},
+		}, test: inPebblekv("RangeFromTheFirstKey")},
 		{name: "range keys are ignored", edits: []edit{
 			{lsm, "open = r.NewRawRangeKeyIter", "open = r.NewRawRangeDelIter"},
 		}},
