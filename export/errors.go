@@ -17,6 +17,10 @@ var ErrClosed = errors.New("store: closed")
 // durability is not certain: Commit must be called again.
 var ErrCommitAgain = errors.New("store: commit again")
 
+// ErrUnsound is returned where a table that was to be copied as it is holds anything
+// but keys that are set once.
+var ErrUnsound = errors.New("store: table cannot be copied as it is")
+
 // LockedError is returned where an export meets a write that is not committed.
 type LockedError struct {
 	Span   Span

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -36,6 +37,37 @@ type Changes interface {
 	// DeleteRange it is nil, for each key that one removes comes as a Delete of its
 	// own, too. It and its bytes are valid as long as the entry's.
 	Former() *Entry
+}
+
+// TableExporter, on Snapshot: whole sorted tables, to be copied as they are. Without it
+// every entry of a full backup is decoded and encoded again.
+type TableExporter interface {
+	// Tables chooses tables that make up the bottom of what is in span, and are worth
+	// to be copied: their spans lie in span, ascend and are apart, each holds from least
+	// to most bytes, and the store has little over them. It may choose none.
+	Tables(ctx context.Context, span Span, least, most int64) ([]Table, error)
+
+	// Over opens a cursor over the changes that make the state of span out of what
+	// tables hold: any of those that Tables has chosen and that lie in span. If exact is
+	// set, each change is real and knows what it replaced; else some may change nothing,
+	// and what they replaced is not known.
+	Over(ctx context.Context, span Span, tables []Table, exact bool) (Changes, error)
+}
+
+// Table is a whole sorted table of a snapshot, which must stay open as long as the
+// table is used. It is safe for concurrent use.
+type Table interface {
+	// Info describes the table. Its Level is 0.
+	Info() TableInfo
+
+	// Entries reads all that the table holds, which must be Sets alone, each key once,
+	// with nothing in the bytes that says more or less than that. Where the cursor finds
+	// anything else it ends with [ErrUnsound]. A table is copied only after it was read to
+	// its end.
+	Entries(ctx context.Context) (Cursor, error)
+
+	// Open opens the bytes of the table.
+	Open() (io.ReadCloser, error)
 }
 
 // SnapshotInfo describes a named snapshot.
@@ -97,7 +129,9 @@ type TableInfo struct {
 	// one level do not overlap.
 	Level             int
 	Format, KeySchema string
-	Bytes             int64 // exact size
+	Merger            string // that the table names; "": none, any store takes it
+	Bytes             int64  // exact size
+	LogicalBytes      int64  // of keys and values, an estimate; 0: not known
 }
 
 // TableWriter receives the bytes of one table, in order. Exactly one of Finish

@@ -42,7 +42,7 @@ func checks() []check {
 	var all []check
 	for _, group := range [][]check{
 		consistencyChecks(), partitionChecks(), orderChecks(), pagingChecks(), clippingChecks(),
-		resolutionChecks(), bytesChecks(), sinceChecks(), ingestChecks(), resumeChecks(), nameChecks(),
+		resolutionChecks(), bytesChecks(), sinceChecks(), tableChecks(), ingestChecks(), resumeChecks(), nameChecks(),
 		lineageChecks(), cancelChecks(), closedChecks(), lockChecks(), abilityChecks(),
 	} {
 		all = append(all, group...)

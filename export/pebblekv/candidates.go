@@ -41,8 +41,8 @@ func newCandidates(ctx context.Context, d *difference, span export.Span, exact b
 		ctx: ctx, diff: d, exact: exact, logged: d.logged(span),
 		queue:  runQueue{cmp: d.now.pebble.Comparer.Compare},
 		top:    newCeiling(d, span),
-		before: lookup{checkpoint: d.base, span: span},
-		now:    lookup{checkpoint: d.now, span: span},
+		before: lookup{state: d.former, cmp: d.now.pebble.Comparer.Compare, span: span},
+		now:    lookup{state: d.now, cmp: d.now.pebble.Comparer.Compare, span: span},
 	}
 	c.group = append(runs(d.in(d.before, span), false, span), runs(d.in(d.after, span), true, span)...)
 	for i, r := range c.group {
@@ -158,7 +158,7 @@ func (c *candidates) compare() (bool, error) {
 	}
 	old, lived, _, err := c.value(was, &c.before)
 	if err != nil {
-		return false, lost(c.ctx, err)
+		return false, c.diff.lost(c.ctx, err)
 	}
 	if c.hasFormer = lived; lived {
 		c.former = export.Entry{Kind: export.Set, Key: c.key, Value: old}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,6 +26,10 @@ type checkpoint struct {
 
 	db     *pebble.DB
 	pebble *pebble.Options
+
+	mu     sync.Mutex // over what was found out once
+	tables []*tableFile
+	logged *touched
 
 	refs     atomic.Int64 // snapshots and cursors
 	closed   bool         // under the store's turn

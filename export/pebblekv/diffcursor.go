@@ -11,7 +11,7 @@ import (
 var _ export.Changes = (*diffCursor)(nil)
 
 // diffCursor yields the changes after the base, stage by stage. It uses both
-// checkpoints until it is closed.
+// states until it is closed.
 type diffCursor struct {
 	ctx    context.Context // of the call that opened it, which bounds it
 	diff   *difference
@@ -22,7 +22,7 @@ type diffCursor struct {
 	closed bool
 }
 
-// newDiffCursor takes over one reference to each checkpoint. If exact is not set,
+// newDiffCursor takes over one reference to each state. If exact is not set,
 // it may yield writes that changed nothing, where it would cost a search to know.
 func newDiffCursor(ctx context.Context, d *difference, req export.Request, exact bool) export.Changes {
 	c := &diffCursor{ctx: ctx, diff: d, exact: exact, stages: d.stages(req.Span)}
@@ -77,27 +77,25 @@ func (c *diffCursor) fail(err error) {
 
 // compare goes over all that is in span.
 func (d *difference) compare(ctx context.Context, span export.Span) (export.Changes, error) {
-	req := export.Request{Span: span}
-	d.base.refs.Add(1)
-	before, err := newCursor(ctx, d.base, req)
+	before, err := d.former.entries(ctx, span)
 	if err != nil {
-		return nil, errors.Join(err, d.base.release())
+		return nil, d.lost(ctx, err)
 	}
-	d.now.refs.Add(1)
-	now, err := newCursor(ctx, d.now, req)
+	now, err := d.now.entries(ctx, span)
 	if err != nil {
-		return nil, errors.Join(err, before.Close(), d.now.release())
+		return nil, errors.Join(err, before.Close())
 	}
-	return export.Compare(d.now.store.order, &baseCursor{Cursor: before, ctx: ctx}, now), nil
+	return export.Compare(d.now.store.order, &formerCursor{Cursor: before, ctx: ctx, diff: d}, now), nil
 }
 
-// baseCursor tells errors of the base from others.
-type baseCursor struct {
+// formerCursor tells errors of the base from others.
+type formerCursor struct {
 	export.Cursor
-	ctx context.Context
+	ctx  context.Context
+	diff *difference
 }
 
-func (c *baseCursor) Err() error { return lost(c.ctx, c.Cursor.Err()) }
+func (c *formerCursor) Err() error { return c.diff.lost(c.ctx, c.Cursor.Err()) }
 
 func (c *diffCursor) Entry() *export.Entry {
 	if c.at == nil {
@@ -126,7 +124,7 @@ func (c *diffCursor) Close() error {
 		err = c.at.Close()
 		c.at = nil
 	}
-	if err := errors.Join(err, c.diff.base.release(), c.diff.now.release()); err != nil {
+	if err := errors.Join(err, c.diff.former.release(), c.diff.now.release()); err != nil {
 		return fmt.Errorf("close cursor: %w", err)
 	}
 	return nil

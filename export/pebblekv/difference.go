@@ -8,8 +8,8 @@ import (
 	"github.com/varvekv/varve/export"
 )
 
-// A difference is where two checkpoints of one database can differ at all: the base,
-// and a later one.
+// A difference is where two states of one database can differ at all: that of the
+// base, which is an earlier checkpoint, or a few of the tables, and that of a later one.
 //
 // What a reader sees of a key follows from the records of it that the tables and
 // the log hold. Tables that both checkpoints have are left out: a key without a
@@ -21,7 +21,9 @@ import (
 // Nothing is concluded from sequence numbers alone: compactions zero them and drop
 // tombstones.
 type difference struct {
-	base, now *checkpoint
+	base   *checkpoint // nil: tables are what it leads from
+	former state       // that of the base
+	now    *checkpoint
 
 	before, after []*tableFile   // that only the base has, or only the later one
 	shared        [][]*tableFile // by level
@@ -30,33 +32,45 @@ type difference struct {
 }
 
 func findDifference(ctx context.Context, base, now *checkpoint) (*difference, error) {
-	d := &difference{base: base, now: now}
+	d := &difference{base: base, former: base, now: now}
 	if err := d.match(); err != nil {
 		return nil, err
 	}
+	return d, d.survey(ctx, base, now)
+}
+
+// survey finds what the tables that differ, and the logs, touch.
+func (d *difference) survey(ctx context.Context, logs ...*checkpoint) error {
 	var spans []keySpan
 	for _, t := range slices.Concat(d.before, d.after) {
-		err := t.inspect(ctx, func(start, end []byte) {
-			spans = append(spans, keySpan{start: slices.Clone(start), end: slices.Clone(end)})
-		})
+		covered, err := t.covered(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("table %s: %w", t.path(), err)
+			return fmt.Errorf("table %s: %w", t.path(), err)
 		}
+		spans = append(spans, covered...)
 	}
-	for _, c := range []*checkpoint{base, now} {
-		log, err := c.readLog(ctx)
+	for _, c := range logs {
+		log, err := c.log(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		d.keys, spans = append(d.keys, log.keys...), append(spans, log.spans...)
 		if log.all {
 			spans = append(spans, keySpan{})
 		}
 	}
-	slices.SortFunc(d.keys, now.pebble.Comparer.Compare)
-	d.keys = slices.CompactFunc(d.keys, now.pebble.Comparer.Equal)
+	slices.SortFunc(d.keys, d.now.pebble.Comparer.Compare)
+	d.keys = slices.CompactFunc(d.keys, d.now.pebble.Comparer.Equal)
 	d.spans = d.widen(spans)
-	return d, nil
+	return nil
+}
+
+// lost is err where the base cannot be read, which makes it none.
+func (d *difference) lost(ctx context.Context, err error) error {
+	if d.base == nil {
+		return err
+	}
+	return lost(ctx, err)
 }
 
 // match parts the tables into those that both have and those that one has.
@@ -92,7 +106,7 @@ func (d *difference) match() error {
 		}
 		d.shared[t.level] = append(d.shared[t.level], t)
 	}
-	d.before = slices.DeleteFunc(before, func(t *tableFile) bool { return matched[t] })
+	d.before = slices.DeleteFunc(slices.Clone(before), func(t *tableFile) bool { return matched[t] })
 	return nil
 }
 

@@ -26,8 +26,21 @@ type touched struct {
 // keySpan is [start, end) of any keys.
 type keySpan struct{ start, end []byte }
 
-// readLog is what the log of a checkpoint touches. It is as long as a memtable at
-// most: snapshots flush first.
+// log is what the log of a checkpoint touches, read once.
+func (c *checkpoint) log(ctx context.Context) (*touched, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.logged != nil {
+		return c.logged, nil
+	}
+	t, err := c.readLog(ctx)
+	if err == nil {
+		c.logged = t
+	}
+	return t, err
+}
+
+// readLog reads it. It is as long as a memtable at most: snapshots flush first.
 func (c *checkpoint) readLog(ctx context.Context) (*touched, error) {
 	logs, err := wal.Scan(wal.Dir{FS: c.pebble.FS, Dirname: c.path})
 	if err != nil {

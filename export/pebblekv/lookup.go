@@ -1,17 +1,14 @@
 package pebblekv
 
-import (
-	"github.com/cockroachdb/pebble/v2"
+import "github.com/varvekv/varve/export"
 
-	"github.com/varvekv/varve/export"
-)
-
-// lookup finds values in a checkpoint, of keys that ascend.
+// lookup finds values in a state, of keys that ascend.
 type lookup struct {
-	checkpoint *checkpoint
-	span       export.Span
-	it         *pebble.Iterator // nil: nothing was asked for yet
-	placed     bool             // at the first key at or after the last one asked for
+	state  state
+	cmp    func(a, b []byte) int
+	span   export.Span
+	it     pointIterator // nil: nothing was asked for yet
+	placed bool          // at the first key at or after the last one asked for
 
 	near  bool // the next one is a few keys ahead, as a rule
 	seeks int
@@ -27,8 +24,7 @@ const (
 // get is the value that a reader finds, valid until the next call.
 func (l *lookup) get(key []byte) (value []byte, live bool, err error) {
 	if l.it == nil {
-		l.it, err = l.checkpoint.db.NewIter(&pebble.IterOptions{LowerBound: bound(l.span.Start), UpperBound: bound(l.span.End)})
-		if err != nil {
+		if l.it, err = l.state.points(l.span); err != nil {
 			return nil, false, err
 		}
 		l.placed = l.it.SeekGE(key)
@@ -38,7 +34,7 @@ func (l *lookup) get(key []byte) (value []byte, live bool, err error) {
 	if !l.placed {
 		return nil, false, l.it.Error()
 	}
-	if l.checkpoint.pebble.Comparer.Compare(l.it.Key(), key) != 0 {
+	if l.cmp(l.it.Key(), key) != 0 {
 		return nil, false, nil
 	}
 	value, err = l.it.ValueAndErr()
@@ -47,13 +43,12 @@ func (l *lookup) get(key []byte) (value []byte, live bool, err error) {
 
 // advance moves to the first key at or after key.
 func (l *lookup) advance(key []byte) {
-	cmp := l.checkpoint.pebble.Comparer.Compare
-	if cmp(l.it.Key(), key) >= 0 {
+	if l.cmp(l.it.Key(), key) >= 0 {
 		return
 	}
 	if l.near {
 		for range nearSteps {
-			if l.placed = l.it.Next(); !l.placed || cmp(l.it.Key(), key) >= 0 {
+			if l.placed = l.it.Next(); !l.placed || l.cmp(l.it.Key(), key) >= 0 {
 				return
 			}
 		}

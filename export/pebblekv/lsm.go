@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -20,11 +22,27 @@ type tableFile struct {
 	points sstable.IterTransforms
 	ranges sstable.FragmentIterTransforms
 	blobs  []string // paths of the files that hold values of it
+
+	mu    sync.Mutex // over Properties
+	spans []keySpan  // that range kinds cover; known when the properties are
 }
 
 // tableFiles are the tables of a checkpoint, by level and then by key; those of
-// level 0 in no order. Nothing of them is read.
+// level 0 in no order. Nothing of them is read. They are listed once.
 func (c *checkpoint) tableFiles() ([]*tableFile, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tables != nil {
+		return c.tables, nil
+	}
+	all, err := c.listTables()
+	if err == nil {
+		c.tables = all
+	}
+	return all, err
+}
+
+func (c *checkpoint) listTables() ([]*tableFile, error) {
 	levels, err := c.db.SSTables()
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
@@ -100,11 +118,7 @@ func (t *tableFile) same(u *tableFile) (bool, error) {
 	return one, err
 }
 
-// properties reads those of the table's file, once.
 func (t *tableFile) properties(ctx context.Context, r *sstable.Reader) error {
-	if t.Properties != nil {
-		return nil
-	}
 	p, err := r.ReadPropertiesBlock(ctx, nil)
 	if err != nil {
 		return err
@@ -137,15 +151,31 @@ func (t *tableFile) cover(ctx context.Context, r *sstable.Reader, visit func(sta
 	return nil
 }
 
-// inspect opens t for its properties and range kinds.
-func (t *tableFile) inspect(ctx context.Context, visit func(start, end []byte)) (err error) {
+// covered are the spans of all range deletions and range keys of t, whose properties
+// are read with them. That is done once.
+func (t *tableFile) covered(ctx context.Context) ([]keySpan, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.Properties != nil {
+		return t.spans, nil
+	}
 	r, err := t.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := t.properties(ctx, r); err != nil {
-		return err
+	t.spans = nil
+	err = t.cover(ctx, r, func(start, end []byte) {
+		t.spans = append(t.spans, keySpan{start: slices.Clone(start), end: slices.Clone(end)})
+	})
+	if err == nil {
+		err = t.properties(ctx, r)
 	}
-	return t.cover(ctx, r, visit)
+	return t.spans, errors.Join(err, r.Close())
+}
+
+// known are the properties of t, nil if it was not looked into.
+func (t *tableFile) known() *sstable.Properties {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.Properties
 }

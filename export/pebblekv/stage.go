@@ -58,7 +58,7 @@ func (d *difference) undecided(span export.Span) bool {
 	for _, tables := range append([][]*tableFile{d.before, d.after}, d.shared...) {
 		for _, t := range d.in(tables, span) {
 			total += t.Size
-			if p := t.Properties; p != nil && (p.NumMergeOperands > 0 || len(t.blobs) > 0) {
+			if p := t.known(); p != nil && (p.NumMergeOperands > 0 || len(t.blobs) > 0) {
 				blind += t.Size
 			}
 		}

@@ -1,0 +1,167 @@
+package kvtest
+
+import (
+	"io"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvekv/varve/export"
+)
+
+func tableChecks() []check {
+	return []check{
+		{"Tables/Over", checkTables},
+		{"Tables/Bounds", checkTableBounds},
+		{"Tables/Cancelled", checkTablesCancelled},
+	}
+}
+
+// checkTables copies some of the tables, at random moments, and lays what the state has
+// over them on top.
+func checkTables(w *world) {
+	w.fill()
+	r := rand.New(rand.NewPCG(7, 7))
+	for n := range 8 {
+		w.change(r, 40)
+		if n%2 == 0 {
+			w.shake()
+		}
+		s := w.snapshot(w.store, export.SnapshotOptions{})
+		for _, span := range append(w.someSpans(), export.Span{}) {
+			want := Clip(w.order, w.state(), span)
+			chosen := w.tables(s, span, 1, math.MaxInt64)
+			w.over(s, span, chosen, want)
+			w.over(s, span, slices.DeleteFunc(chosen, func(export.Table) bool { return r.IntN(3) == 0 }), want)
+		}
+		w.closing(s)
+	}
+}
+
+// tables are those of span, which must be as they are described. Whatever else a table
+// turns out to hold, it is not to be copied.
+func (w *world) tables(s export.Snapshot, span export.Span, least, most int64) []export.Table {
+	w.Helper()
+	exporter, ok := s.(export.TableExporter)
+	if !ok {
+		w.Skipf("the snapshot shows no tables")
+	}
+	tables, err := exporter.Tables(w.ctx, span, least, most)
+	require.NoError(w, err)
+	for i, t := range tables {
+		info := t.Info()
+		require.NotEmpty(w, info.Format)
+		require.Zero(w, info.Level)
+		require.True(w, span.Covers(w.order, info.Span), "table of %s in %s", info.Span, span)
+		require.True(w, w.order.CutPoint(info.Span.Start) && w.order.CutPoint(info.Span.End), "table of %s", info.Span)
+		require.True(w, least <= info.Bytes && info.Bytes <= most, "table of %d bytes, want %d to %d", info.Bytes, least, most)
+		if i > 0 {
+			before := tables[i-1].Info().Span
+			require.NotEmpty(w, before.End, "table of %s before another", before)
+			require.LessOrEqual(w, w.order.Compare(before.End, info.Span.Start), 0, "tables of %s and %s", before, info.Span)
+		}
+		file, err := t.Open()
+		require.NoError(w, err)
+		n, err := io.Copy(io.Discard, file)
+		require.NoError(w, err)
+		require.NoError(w, file.Close())
+		require.Equal(w, info.Bytes, n)
+	}
+	return slices.DeleteFunc(tables, func(t export.Table) bool {
+		_, err := w.entriesOf(t)
+		if err != nil {
+			require.ErrorIs(w, err, export.ErrUnsound)
+		}
+		return err != nil
+	})
+}
+
+func (w *world) entriesOf(t export.Table) ([]export.Entry, error) {
+	w.Helper()
+	c, err := t.Entries(w.ctx)
+	require.NoError(w, err)
+	defer w.closing(c)
+	var all []export.Entry
+	for c.Next() {
+		e := c.Entry().Clone()
+		require.Equal(w, export.Set, e.Kind, line(&e))
+		w.inside(t.Info().Span, &e)
+		all = append(all, e)
+	}
+	if c.Err() == nil {
+		w.ordered(all)
+	}
+	return all, c.Err()
+}
+
+// over wants the changes over tables to make the state of what these hold.
+func (w *world) over(s export.Snapshot, span export.Span, tables []export.Table, want []export.Entry) {
+	w.Helper()
+	var under []export.Entry
+	old := map[string][]byte{}
+	for _, t := range tables {
+		entries, err := w.entriesOf(t)
+		require.NoError(w, err)
+		under = append(under, entries...)
+		for _, e := range entries {
+			old[string(e.Key)] = e.Value
+		}
+	}
+	for _, exact := range []bool{true, false} {
+		c, err := s.(export.TableExporter).Over(w.ctx, span, tables, exact)
+		require.NoError(w, err)
+		var changes []export.Entry
+		for c.Next() {
+			e := c.Entry().Clone()
+			changes = append(changes, e)
+			w.inside(span, &e)
+			if exact {
+				w.replaces(&e, c.Former(), old)
+			}
+		}
+		require.NoError(w, c.Err())
+		w.closing(c)
+		w.ordered(changes)
+		w.same(want, Apply(w.order, under, changes), "%d tables of %s", len(tables), span)
+	}
+}
+
+func checkTableBounds(w *world) {
+	w.fill()
+	w.shake()
+	s := w.snapshot(w.store, export.SnapshotOptions{})
+	defer w.closing(s)
+	for _, t := range w.tables(s, export.Span{}, 1, math.MaxInt64) {
+		size := t.Info().Bytes
+		w.tables(s, export.Span{}, size, size)
+		w.tables(s, export.Span{}, size+1, math.MaxInt64)
+		w.tables(s, export.Span{}, 1, size-1)
+	}
+}
+
+func checkTablesCancelled(w *world) {
+	w.fill()
+	w.shake()
+	s := w.snapshot(w.store, export.SnapshotOptions{})
+	defer w.closing(s)
+	tables := w.tables(s, export.Span{}, 1, math.MaxInt64)
+	ctx := w.cancelled()
+	c, err := s.(export.TableExporter).Over(ctx, export.Span{}, tables, true)
+	if err == nil {
+		require.False(w, c.Next())
+		err = c.Err()
+		w.closing(c)
+	}
+	require.ErrorIs(w, err, ctx.Err())
+	for _, t := range tables {
+		c, err := t.Entries(ctx)
+		if err == nil {
+			require.False(w, c.Next())
+			err = c.Err()
+			w.closing(c)
+		}
+		require.ErrorIs(w, err, ctx.Err())
+	}
+}
