@@ -93,7 +93,11 @@ func (c *cursor) nextPoint() error {
 		return c.ctx.Err()
 	}
 	if !c.begun {
-		kv := c.points.SeekGE(c.physical(c.span.Start), 0)
+		first := c.points.First
+		if start := c.physical(c.span.Start); len(start) > 0 { // which not every key schema takes
+			first = bindSeek(c.points.SeekGE, start)
+		}
+		kv := first()
 		if kv == nil {
 			return c.exhausted()
 		}
@@ -109,6 +113,12 @@ func (c *cursor) nextPoint() error {
 	}
 	value, _, err := kv.Value(nil)
 	return c.decode(kv.K, value, err)
+}
+
+// bindSeek is seek with its arguments given, whose types have no names here.
+func bindSeek[F, KV any](seek func([]byte, F) KV, key []byte) func() KV {
+	var flags F
+	return func() KV { return seek(key, flags) }
 }
 
 func (c *cursor) exhausted() error {

@@ -9,7 +9,8 @@ import (
 )
 
 // TableFormat is the name of the format of tables that a Writer writes: Pebble's
-// row format v3, which every format major version of Pebble v2 ingests.
+// row format v3, which every format major version of Pebble v2 ingests. Tables that
+// were copied as they are have others, too.
 const TableFormat = "pebble.v3"
 
 // File is one table object of a layer, as its file list describes it. All that a
@@ -33,7 +34,13 @@ type File struct {
 
 	Format    string `json:"format"` // of the table
 	KeySchema string `json:"key_schema,omitempty"`
+	Merger    string `json:"merger,omitempty"` // that the table names; "": none
 	Locality  string `json:"locality,omitempty"`
+
+	// Content is the hash of the table's bytes, as frame.ContentHash takes it, by which a
+	// later full knows that it need not store the table again; "" of tables that were not
+	// copied as they are.
+	Content string `json:"content,omitempty"`
 
 	Counts Counts `json:"counts"`
 
@@ -87,9 +94,9 @@ func (f *File) Validate() error {
 		return fmt.Errorf("tier %d, want 0 to %d", f.Tier, maxTier)
 	case f.Size <= 0 || f.Plain < 0 || f.IndexSize <= 0 || f.IndexSize > f.Size:
 		return fmt.Errorf("sizes %d stored, %d index, %d plain are impossible", f.Size, f.IndexSize, f.Plain)
-	case !isHash(f.Hash), !isHash(f.IndexHash):
+	case !isHash(f.Hash), !isHash(f.IndexHash), f.Content != "" && !isHash(f.Content):
 		return fmt.Errorf("hashes %q and %q are not of a known kind", f.Hash, f.IndexHash)
-	case f.Format != TableFormat:
+	case !Knows(f.Format):
 		return fmt.Errorf("table format %q is not known", f.Format)
 	case f.Counts.Sets < 0 || f.Counts.Deletes < 0 || f.Counts.RangeDeletes < 0 || f.Counts.RangeKeys < 0:
 		return fmt.Errorf("counts are negative")

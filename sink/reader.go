@@ -45,8 +45,7 @@ func Open(ctx context.Context, bucket *objectio.Bucket, form Form, f File) (*Rea
 		return nil, asCorrupt(f.Path, err)
 	}
 	r := &Reader{file: f, form: form, frames: frames}
-	r.table, err = sstable.NewReader(ctx, readable{frames}, sstable.ReaderOptions{Comparer: form.comparer()})
-	if err != nil {
+	if r.table, err = r.openTable(ctx); err != nil {
 		return nil, r.tableError(err)
 	}
 	return r, nil

@@ -15,6 +15,7 @@ type Facts struct {
 	Hash      string // of the whole object: "blake3:" and 64 hex digits
 	IndexSize int64  // stored bytes of the frame index at the end
 	IndexHash string // of those bytes, in the same form
+	Content   string // of the plain bytes, see ContentHash; "" unless it was asked for
 }
 
 // HashPrefix names the hash in Facts.
@@ -30,6 +31,8 @@ type Writer struct {
 	plain []byte
 	index index
 	whole *blake3.Hasher
+
+	content *blake3.Hasher // nil: not asked for
 }
 
 // NewWriter makes a writer that stores frames under c. Reset it before use.
@@ -40,6 +43,9 @@ func NewWriter(c Codec) (*Writer, error) {
 	}
 	return &Writer{enc: enc, plain: make([]byte, 0, PlainSize), whole: blake3.New()}, nil
 }
+
+// HashContent makes Facts have the content hash of the next object.
+func (w *Writer) HashContent() { w.content = blake3.New() }
 
 // Reset begins a new object on w. Every Write on w is of bytes that w may not
 // keep, and that are overwritten later.
@@ -83,23 +89,33 @@ func (w *Writer) Finish() (Facts, error) {
 	if err := w.emit(idx); err != nil {
 		return Facts{}, err
 	}
-	return Facts{
+	f := Facts{
 		Size:      w.index.framesEnd() + int64(len(idx)),
 		Plain:     w.index.plainSize(),
 		Hash:      formatHash([32]byte(w.whole.Sum(nil))),
 		IndexSize: int64(len(idx)),
 		IndexHash: formatHash(blake3.Sum256(idx)),
-	}, nil
+	}
+	if w.content != nil {
+		f.Content = formatHash([32]byte(w.content.Sum(nil)))
+		w.content = nil
+	}
+	return f, nil
 }
 
 func (w *Writer) flush() error {
 	stored, codec := w.enc.encode(w.plain)
-	w.index = w.index.add(entry{
-		plain:  uint32(len(w.plain)),
-		stored: uint32(len(stored)),
-		codec:  codec,
-		hash:   sum(stored),
-	})
+	e := entry{plain: uint32(len(w.plain)), stored: uint32(len(stored)), codec: codec, hash: sum(stored)}
+	w.index = w.index.add(e)
+	if w.content != nil {
+		plain := e.hash
+		if codec != Raw {
+			plain = sum(w.plain)
+		}
+		if _, err := w.content.Write(plain[:]); err != nil {
+			return fmt.Errorf("frame: hash: %w", err)
+		}
+	}
 	w.plain = w.plain[:0]
 	return w.emit(stored)
 }
