@@ -22,6 +22,12 @@ type BackupOptions struct {
 	// FullEvery, with Into Latest, takes a full where there is none, or where the one
 	// that would be extended began this long ago or longer. 0: never.
 	FullEvery time.Duration
+	// Synthetic, of a full, refers to tables that the latest full of the collection has
+	// copied as they are, and that the store still has, instead of storing them again. The
+	// two then share these objects: one that is damaged is missing in both, and the older
+	// full must stay as long as the newer one. It costs to read the store, and stores what
+	// is new.
+	Synthetic bool
 	// AsOf is the moment to back up, on a store that keeps revisions. Zero: now.
 	AsOf Timestamp
 	// Lag backs up the moment this long ago; not together with AsOf.
@@ -47,6 +53,11 @@ type BackupOptions struct {
 	TargetFileBytes int64
 	// BytesPerSecond limits traffic to the bucket. 0: unlimited.
 	BytesPerSecond int64
+	// Pace is called after each MiB or so that a task has read, with the bytes since its
+	// last call, by several tasks at once: a task goes on when it returns, so that it can
+	// wait until the application has less to do. An error of it ends the backup. It must
+	// return when its context is over. nil: tasks go on.
+	Pace func(ctx context.Context, bytes int64) error
 	// Compression of what is stored. The zero value is zstd at its fastest level.
 	Compression Compression
 	// NoDigest takes no digest of the state, which saves up to a tenth of the time of a
@@ -109,6 +120,9 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 		return nil, err
 	}
 	if err := r.extend(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.synthesize(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.found(ctx); err != nil {

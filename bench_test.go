@@ -3,6 +3,7 @@ package varve_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/stretchr/testify/require"
+	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/varvekv/varve"
 	"github.com/varvekv/varve/export"
@@ -39,11 +42,13 @@ var (
 	benchDir    = flag.String("bench.dir", "", "where to keep the databases; empty: a temporary folder")
 )
 
-// dataset is a kind of rows.
+// dataset is a kind of rows, and of database.
 type dataset struct {
-	name  string
-	value func(rng *rand.Rand, buf []byte) []byte
-	bytes int64 // of a row
+	name      string
+	value     func(rng *rand.Rand, buf []byte) []byte
+	bytes     int64 // of a row
+	plain     bool  // its tables are not compressed
+	compacted bool  // all of it is in the bottom level
 }
 
 var datasets = []dataset{
@@ -77,8 +82,23 @@ func randomValue(rng *rand.Rand, buf []byte) []byte {
 
 func (d dataset) rows() int64 { return *benchMB * 1e6 / d.bytes }
 
+// tableDatasets are databases of tables that are worth to be copied.
+var tableDatasets = []dataset{
+	{name: "text100-plain", value: textValue, bytes: 116, plain: true},
+	{name: "text100-compacted", value: textValue, bytes: 116, plain: true, compacted: true},
+	{name: "random1k-compacted", value: randomValue, bytes: 16 + 1024, plain: true, compacted: true},
+}
+
 func pebbleOptions() *pebble.Options {
 	return &pebble.Options{Logger: silent{}, MemTableSize: 64 << 20}
+}
+
+func (d dataset) options() *pebble.Options {
+	o := pebbleOptions()
+	if d.plain {
+		o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	}
+	return o
 }
 
 type silent struct{ pebble.Logger }
@@ -96,11 +116,14 @@ func (d dataset) open(b *testing.B) (*pebble.DB, *pebblekv.Store) {
 	dir := filepath.Join(root, fmt.Sprintf("%s-%d", d.name, *benchMB))
 	_, err := os.Stat(dir)
 	fresh := os.IsNotExist(err)
-	db, store, err := pebblekv.Open(dir, pebbleOptions(), nil)
+	db, store, err := pebblekv.Open(dir, d.options(), nil)
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, db.Close()) })
 	if fresh {
 		d.load(b, db)
+	}
+	if fresh && d.compacted {
+		require.NoError(b, db.Compact(b.Context(), []byte("0"), []byte("g"), true))
 	}
 	return db, store
 }
@@ -341,4 +364,71 @@ func writeSynced(b *testing.B, tables [][]byte) {
 		require.NoError(b, f.Close())
 	}
 	require.NoError(b, os.RemoveAll(dir))
+}
+
+// copyFiles stores the files of a checkpoint with their hashes, one after the other on
+// as many goroutines as there are processors, and syncs them: nothing that backs a
+// database up, and can be believed, does less.
+func copyFiles(b *testing.B, db *pebble.DB) {
+	from, to := filepath.Join(b.TempDir(), "checkpoint"), b.TempDir()
+	require.NoError(b, db.Checkpoint(from))
+	files, err := os.ReadDir(from)
+	require.NoError(b, err)
+	g := new(errgroup.Group)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, f := range files {
+		g.Go(func() error {
+			src, err := os.Open(filepath.Join(from, f.Name()))
+			if err != nil {
+				return err
+			}
+			dst, err := os.Create(filepath.Join(to, f.Name()))
+			if err != nil {
+				return err
+			}
+			h := blake3.New()
+			_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(dst, h)}, struct{ io.Reader }{src}, make([]byte, 1<<20))
+			return errors.Join(err, dst.Sync(), dst.Close(), src.Close())
+		})
+	}
+	require.NoError(b, g.Wait())
+	require.NoError(b, errors.Join(os.RemoveAll(from), os.RemoveAll(to)))
+}
+
+// BenchmarkTables compares fulls that copy tables with a copy of all files.
+func BenchmarkTables(b *testing.B) {
+	if testing.Short() {
+		b.Skip("builds databases of a gigabyte")
+	}
+	for _, d := range tableDatasets {
+		b.Run(d.name, func(b *testing.B) {
+			db, store := d.open(b)
+			scan(b, db) // warm
+			var bare []time.Duration
+			kinds := []varve.BackupOptions{
+				{Compression: varve.CompressNone, NoDigest: true, NoBase: true}, {Compression: varve.CompressNone, NoBase: true}, {NoBase: true},
+			}
+			took, memory := make([][]time.Duration, len(kinds)), int64(0)
+			layers := make([]*varve.Layer, len(kinds))
+			for b.Loop() {
+				for range *benchRounds {
+					bare = append(bare, timed(func() { copyFiles(b, db) }))
+					for i, opts := range kinds {
+						dir := filepath.Join(b.TempDir(), "collection")
+						memory = max(memory, peak(func() {
+							took[i] = append(took[i], timed(func() { layers[i] = backupTo(b, store, dir, opts) }))
+						}))
+						require.NoError(b, os.RemoveAll(dir))
+					}
+				}
+			}
+			least := median(bare).Seconds()
+			for i, name := range []string{"undigested", "digested", "zstd"} {
+				b.ReportMetric(median(took[i]).Seconds()/least, "×copy-"+name)
+				b.ReportMetric(float64(layers[i].Stats.StoredBytes)/1e6, "MB-"+name)
+			}
+			b.ReportMetric(least, "copy-s")
+			b.ReportMetric(float64(memory)/(1<<20), "peak-MiB")
+		})
+	}
 }

@@ -114,7 +114,7 @@ func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w 
 	}
 	changes := export.Compare(r.info.Order, was, guard(is, r.info.Order, p.span))
 	defer func() { err = errors.Join(err, changes.Close()) }()
-	return r.copy(w, &dated{Cursor: changes, at: r.removedAt()}, nil)
+	return r.copy(w, r.paced(ctx, &dated{Cursor: changes, at: r.removedAt()}), nil)
 }
 
 // removedAt is the timestamp of what is found to be gone: no revision tells when that

@@ -79,6 +79,9 @@ func (c *content) fit(order *export.Order) error {
 	for i := range c.files {
 		f := &c.files[i]
 		f.form = f.layer.form(order)
+		if !f.form.Reads(f.Format, f.KeySchema) {
+			return &FormatError{Object: fileListObject(f.layer.Path), Feature: fmt.Sprintf("the key schema %q of %s", f.KeySchema, f.Path)}
+		}
 		if f.Span.IsEmpty(order) || !slices.ContainsFunc(f.layer.Spans, func(s Span) bool { return s.Covers(order, f.Span) }) {
 			return &CorruptError{Object: fileListObject(f.layer.Path), Want: "files in the layer's spans", Got: f.Path + " of " + f.Span.String()}
 		}

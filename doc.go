@@ -50,6 +50,14 @@
 // ingest levels from the bottom up or to merge them, and to verify is to read
 // tables.
 //
+// A store that consists of sorted tables, as Pebble does, has a bottom level of its own.
+// Of a full, the tables there that hold nothing but keys which are set once are copied
+// as they are, each after every record of it was read; and what the store has over just
+// these tables is found as the changes of an incremental are, and written as a second
+// tier over them. So a full costs little more than to copy the files. A table that holds
+// more is encoded anew, as is one that the store has compressed in its blocks and that is
+// to be stored compressed: in larger frames it is smaller.
+//
 // Jobs that survive their process, catalogs of named tables, expiry, compaction and
 // encryption are not in this version.
 //
@@ -96,7 +104,8 @@
 // leaves nothing behind; one that is killed, at most a staging area.
 //
 // That is so of an incremental as of a full. Its digest is one of the whole state, too:
-// the parent's, updated by what each change replaced, or taken by reading the store.
+// the parent's, updated by what each change replaced, or taken by reading the store. That
+// of a full which copies tables is taken of these, and updated likewise.
 // With Audit the snapshot is scanned once more, and must have that digest, before the
 // layer is committed. [Collection.Verify] reads the chain, which must have it, too.
 //

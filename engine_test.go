@@ -23,6 +23,7 @@ type engine interface {
 	export.SnapshotKeeper
 	write(w *write) error
 	shake(rng *rand.Rand, span varve.Span) error // moves data about
+	compact(between varve.Span) error            // into the bottom level
 	crash(rng *rand.Rand) error                  // loses power: what was not synced may be gone
 	save() error                                 // copies its files aside
 	rollBack() error                             // to the files that were copied
@@ -82,6 +83,7 @@ func (m *memEngine) Snapshot(ctx context.Context, opts export.SnapshotOptions) (
 }
 
 func (m *memEngine) shake(*rand.Rand, varve.Span) error { return nil }
+func (m *memEngine) compact(varve.Span) error           { return nil }
 func (m *memEngine) save() error                        { return nil }
 func (m *memEngine) rollBack() error                    { return nil }
 

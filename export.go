@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,9 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 		out.rows = append(out.rows, res.Rows...)
 	}
 	order := r.info.Order.WithDefaults()
-	slices.SortStableFunc(out.files, func(a, b sink.File) int { return order.Compare(a.Span.Start, b.Span.Start) })
+	slices.SortStableFunc(out.files, func(a, b sink.File) int {
+		return cmp.Or(a.Tier-b.Tier, order.Compare(a.Span.Start, b.Span.Start))
+	})
 	slices.SortStableFunc(out.rows, func(a, b digest.Row) int { return order.Compare(a.Start, b.Start) })
 	return out, nil
 }
@@ -77,39 +80,38 @@ func (r *run) exportTask(ctx context.Context, s export.Snapshot, n int, t task, 
 	case <-ctx.Done():
 		return sink.Result{}, ctx.Err()
 	}
-	w, rows, err := r.encodeTask(ctx, s, n, t)
+	w, done, err := r.encodeTask(ctx, s, n, t)
 	<-turns
 	if err != nil {
 		return sink.Result{}, err
 	}
 	defer w.Abort()
 	result, err := w.Finish()
-	if t.by == comparison && !r.opts.NoDigest {
-		result.Rows = rows
+	result.Files = append(done.Files, result.Files...)
+	if !t.digests() && !r.opts.NoDigest {
+		result.Rows = done.Rows
 	}
 	return result, err
 }
 
-// encodeTask gives all entries of the task to a writer. After an error nothing is
-// left of it. Rows are those of a comparison, which reads more than it writes.
-func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) (_ *sink.Writer, rows []digest.Row, err error) {
-	overlay := sink.Bottom
-	if r.parent != nil {
-		overlay = sink.Above
+// digests reports whether what the task writes is all that its rows are of.
+func (t *task) digests() bool {
+	return (t.by == wholeState || t.by == introduced) && len(t.tables) == 0
+}
+
+// encodeTask gives all entries of the task to a writer. After an error nothing is left
+// of it. What was stored and digested beside the writer is done.
+func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) (_ *sink.Writer, done sink.Result, err error) {
+	tier := 0
+	if len(t.tables) > 0 {
+		tier = 1
 	}
-	w, err := sink.NewWriter(ctx, t.span, sink.Options{
-		Bucket:      r.bucket.Bucket,
-		Form:        sink.Form{Order: r.info.Order, Revisions: r.info.Revisions},
-		Layer:       r.layer.ID,
-		Overlay:     overlay,
-		Compression: codecs[r.opts.Compression],
-		TargetBytes: r.opts.TargetFileBytes,
-		NoDigest:    r.opts.NoDigest || t.by == toldChange || t.by == comparison,
-		Name:        func(file int) string { return formatData(r.layer.Path, r.layer.ID, r.spent+n, file) },
-		Wrote:       r.wrote,
-	})
+	opts := r.fileOptions(tier)
+	opts.NoDigest = opts.NoDigest || !t.digests()
+	opts.Name = func(file int) string { return formatData(r.layer.Path, r.layer.ID, r.spent+n, len(t.tables)+file) }
+	w, err := sink.NewWriter(ctx, t.span, opts)
 	if err != nil {
-		return nil, nil, err
+		return nil, done, err
 	}
 	defer func() {
 		if err != nil {
@@ -120,15 +122,32 @@ func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) 
 	case toldChange:
 		err = r.exportChanges(ctx, s, t.span, w)
 	case comparison:
-		rows, err = r.compareTask(ctx, s, t, w)
+		done.Rows, err = r.compareTask(ctx, s, t, w)
 	case introduced:
 		if err = r.cutOlder(t.span, w); err == nil {
 			err = r.exportState(ctx, s, t.span, w)
 		}
 	default:
-		err = r.exportState(ctx, s, t.span, w)
+		if len(t.tables) > 0 {
+			done.Files, done.Rows, err = r.copyTables(ctx, s, n, t, w)
+		} else {
+			err = r.exportState(ctx, s, t.span, w)
+		}
 	}
-	return w, rows, err
+	return w, done, err
+}
+
+// fileOptions are those of files of a tier.
+func (r *run) fileOptions(tier int) sink.Options {
+	overlay := sink.Bottom
+	if r.parent != nil || tier > 0 {
+		overlay = sink.Above
+	}
+	return sink.Options{
+		Bucket: r.bucket.Bucket, Form: r.form(), Layer: r.layer.ID, Tier: tier, Overlay: overlay,
+		Compression: codecs[r.opts.Compression], TargetBytes: r.opts.TargetFileBytes, NoDigest: r.opts.NoDigest,
+		Wrote: r.wrote,
+	}
 }
 
 // cutOlder hides what older layers have in a span that is introduced. Readers leave
@@ -153,7 +172,7 @@ func (r *run) exportState(ctx context.Context, s export.Snapshot, span Span, w *
 		return err
 	}
 	defer func() { err = errors.Join(err, cursor.Close()) }()
-	return r.copy(w, guard(cursor, r.info.Order, span), nil)
+	return r.copy(w, r.paced(ctx, guard(cursor, r.info.Order, span)), nil)
 }
 
 // exportChanges writes what the store says has changed, and counts it in the ledger
@@ -166,7 +185,7 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, span Span, w
 			return err
 		}
 		defer func() { err = errors.Join(err, cursor.Close()) }()
-		return r.copy(w, guardChanges(cursor, r.info.Order, span), nil)
+		return r.copy(w, r.paced(ctx, guardChanges(cursor, r.info.Order, span)), nil)
 	}
 	changes, err := s.(export.Differ).Changes(ctx, req)
 	if err != nil {
@@ -175,20 +194,16 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, span Span, w
 	defer func() { err = errors.Join(err, changes.Close()) }()
 	part := r.ledger.part()
 	defer part.done()
-	return r.copy(w, guardChanges(changes, r.info.Order, span), func(e *export.Entry) error {
+	return r.copy(w, r.paced(ctx, guardChanges(changes, r.info.Order, span)), func(e *export.Entry) error {
 		return count(part, e, changes.Former())
 	})
 }
-
-// progressBytes is how many bytes pass between two reports of a task.
-const progressBytes = 1 << 20
 
 // copy writes entries, each counted before. Deletes that a DeleteRange beside them
 // covers are counted only.
 func (r *run) copy(w *sink.Writer, entries export.Cursor, count func(*export.Entry) error) error {
 	order := r.info.Order.WithDefaults()
 	var gone []byte // end of the last DeleteRange
-	var unreported int64
 	for entries.Next() {
 		e := entries.Entry()
 		if count != nil {
@@ -204,12 +219,7 @@ func (r *run) copy(w *sink.Writer, entries export.Cursor, count func(*export.Ent
 				return err
 			}
 		}
-		if unreported += e.Size(); unreported >= progressBytes {
-			r.report.add(unreported)
-			unreported = 0
-		}
 	}
-	r.report.add(unreported)
 	return entries.Err()
 }
 

@@ -185,7 +185,7 @@ func (c *contents) addFile(value []byte, m *Manifest) error {
 	if err := json.Unmarshal(value, &f); err != nil {
 		return fmt.Errorf("file %d: %w", len(c.files), err)
 	}
-	if f.Format != "" && f.Format != sink.TableFormat {
+	if f.Format != "" && !sink.Knows(f.Format) {
 		return &FormatError{Object: fileListObject(m.Path), Feature: fmt.Sprintf("the table format %q of %s", f.Format, f.Path)}
 	}
 	if err := f.Validate(); err != nil {

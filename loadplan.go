@@ -60,6 +60,7 @@ func (r *restore) takes(v view) bool {
 	return v.form.Revisions == r.info.Revisions &&
 		slices.Contains(r.tables.Formats, v.Format) &&
 		(v.KeySchema == "" || slices.Contains(r.tables.KeySchemas, v.KeySchema)) &&
+		(v.Merger == "" || v.Merger == r.info.Merger) &&
 		v.whole(r.info.Order)
 }
 

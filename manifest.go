@@ -89,7 +89,8 @@ const (
 	DigestScan DigestSource = "scan"
 	// DigestAudit was compared with a second, separate scan of the snapshot.
 	DigestAudit DigestSource = "audit"
-	// DigestUpdate is the parent's, updated by what changed.
+	// DigestUpdate is the parent's, or that of tables which were copied as they are,
+	// updated by what changed.
 	DigestUpdate DigestSource = "update"
 )
 

@@ -79,12 +79,13 @@ func (s *scribe) run() {
 			s.writes(s.rng.IntN(100))
 		}
 	}
-	changes := map[varve.ChangeSource]int{}
+	changes, copied, shared := map[varve.ChangeSource]int{}, 0, 0
 	for _, p := range s.layers {
 		changes[p.Stats.Changes]++
+		copied, shared = copied+int(min(p.Stats.CopiedBytes, 1)), shared+len(p.Manifest.Refers)
 		s.check(p)
 	}
-	s.Logf("%s: %d layers, %v", s.what, len(s.layers), changes)
+	s.Logf("%s: %d layers, %v, %d of them copy tables, %d share some", s.what, len(s.layers), changes, copied, shared)
 }
 
 // stir is what happens to a store between two backups.
@@ -165,6 +166,9 @@ func (s *scribe) backup() {
 	}
 	opts := s.options()
 	parent := s.choose(opts)
+	if parent == nil && s.rng.IntN(4) > 0 {
+		require.NoError(s, s.db.compact(varve.Span{Start: s.key(-1, 0), End: s.key(modelNames+9, 0)}))
+	}
 	want := s.refusal(parent, spans, opts)
 	changes := s.changes(parent)
 	before := s.past()
@@ -188,7 +192,7 @@ func (s *scribe) backup() {
 func (s *scribe) options() *varve.BackupOptions {
 	noDigest := s.rng.IntN(4) == 0
 	return &varve.BackupOptions{
-		TargetFileBytes: 1 << (6 + s.rng.IntN(14)), Compression: varve.Compression(s.rng.IntN(3)),
+		TargetFileBytes: 1 << (8 + s.rng.IntN(12)), Compression: varve.Compression(s.rng.IntN(3)),
 		Concurrency: 1 + s.rng.IntN(4), NoDigest: noDigest, Audit: s.rng.IntN(4) == 0 && !noDigest,
 		NoBase: s.rng.IntN(6) == 0,
 	}
@@ -198,6 +202,7 @@ func (s *scribe) options() *varve.BackupOptions {
 func (s *scribe) choose(opts *varve.BackupOptions) *page {
 	into, one := s.rng.IntN(8), s.rng.Uint64()
 	if len(s.layers) == 0 || into == 0 {
+		opts.Synthetic = one%2 == 0
 		return nil
 	}
 	opts.Adopt = s.rng.IntN(4) > 0
@@ -333,7 +338,7 @@ func (s *scribe) requireBase(p *page, opts *varve.BackupOptions) {
 
 func (s *scribe) backupWhileWriting(targets varve.Targets, opts *varve.BackupOptions) (*varve.Layer, error) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	pending := s.drawn(100)
+	pending := s.drawn(100 >> (2 * s.rng.IntN(4)))
 	go func() {
 		defer close(stopped)
 		for _, w := range pending {

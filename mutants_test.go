@@ -13,16 +13,16 @@ func differenceMutants() []mutant {
 	)
 	return []mutant{
 		{name: "tables that only the base has are skipped", edits: []edit{
-			{difference, "d.before = slices.DeleteFunc(before, func(t *tableFile) bool { return matched[t] })", "d.before = nil"},
+			{difference, "d.before = slices.DeleteFunc(slices.Clone(before), func(t *tableFile) bool { return matched[t] })", "d.before = nil"},
 		}},
 		{name: "tables that only the later one has are skipped", edits: []edit{
 			{difference, "d.after = append(d.after, t)", "_ = t"},
 		}},
 		{name: "the log is skipped", edits: []edit{
-			{difference, "range []*checkpoint{base, now}", "range []*checkpoint{}"},
+			{difference, "d.survey(ctx, base, now)", "d.survey(ctx)"},
 		}},
 		{name: "the log of the base is skipped", edits: []edit{
-			{difference, "range []*checkpoint{base, now}", "range []*checkpoint{now}"},
+			{difference, "d.survey(ctx, base, now)", "d.survey(ctx, now)"},
 		}},
 		{name: "range deletions are ignored", edits: []edit{
 			{lsm, "open := r.NewRawRangeDelIter", "open := r.NewRawRangeKeyIter"},

@@ -13,14 +13,15 @@ type task struct {
 	span     Span
 	bytes    int64 // estimate
 	by       method
-	segments []segment // of span, to compare
+	segments []segment      // of span, to compare
+	tables   []export.Table // in span, to be copied as they are
 }
 
 // method is how what a task writes is found.
 type method int
 
 const (
-	wholeState method = iota // everything, onto nothing
+	wholeState method = iota // everything, onto nothing or over tables
 	introduced               // everything, in the place of whatever was there
 	toldChange               // what the store says has changed
 	comparison               // what differs from the chain
@@ -56,11 +57,18 @@ func (r *run) plan(ctx context.Context, s export.Snapshot) ([]task, error) {
 func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, by method) ([]task, error) {
 	var pieces []task
 	for _, span := range spans {
-		part, err := r.partition(ctx, s, span, Timestamp{})
+		var tables []export.Table
+		if by == wholeState {
+			var err error
+			if tables, err = r.tables(ctx, s, span); err != nil {
+				return nil, err
+			}
+		}
+		part, err := r.around(ctx, s, span, tables)
 		if err != nil {
 			return nil, err
 		}
-		pieces = append(pieces, part...)
+		pieces, r.copies = append(pieces, part...), r.copies || len(tables) > 0
 	}
 	return r.join(pieces, tasksPerWorker, minTaskBytes, by), nil
 }
@@ -157,7 +165,7 @@ func joinTasks(pieces []task, targets []Span, order *export.Order, limit int64) 
 		if n := len(out); n > 0 {
 			last := &out[n-1]
 			if last.bytes+p.bytes <= limit && last.meets(p, targets, order) {
-				last.span.End, last.bytes = p.span.End, last.bytes+p.bytes
+				last.span.End, last.bytes, last.tables = p.span.End, last.bytes+p.bytes, append(last.tables, p.tables...)
 				continue
 			}
 		}

@@ -48,12 +48,13 @@ func (v *verification) scan(ctx context.Context, spans []Span, check *rowCheck) 
 	return nil
 }
 
-// scanSpan digests one span of a snapshot in one piece.
-func scanSpan(ctx context.Context, s export.Snapshot, order *export.Order, span Span, check *rowCheck, report *reporter) (err error) {
+// scanSpan digests one span of a snapshot in one piece. Pass, unless nil, is told of the
+// bytes that were read.
+func scanSpan(ctx context.Context, s export.Snapshot, order *export.Order, span Span, check *rowCheck, pass func(n int64) error) (err error) {
 	cursor, err := s.Export(ctx, export.Request{Span: span})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cursor.Close()) }()
-	return check.addAll(guard(cursor, order, span), report)
+	return check.addAll(&paced{Cursor: guard(cursor, order, span), pass: pass})
 }

@@ -27,21 +27,13 @@ func newRowCheck(order *export.Order, rows []digest.Row) *rowCheck {
 }
 
 // addAll digests the rest of a cursor of the state.
-func (c *rowCheck) addAll(cursor export.Cursor, report *reporter) error {
+func (c *rowCheck) addAll(cursor export.Cursor) error {
 	p := c.part()
-	var unreported int64
 	for cursor.Next() {
 		e := cursor.Entry()
 		if err := p.add(e); err != nil {
 			return err
 		}
-		if unreported += e.Size(); unreported >= progressBytes && report != nil {
-			report.add(unreported)
-			unreported = 0
-		}
-	}
-	if report != nil {
-		report.add(unreported)
 	}
 	p.done()
 	return cursor.Err()

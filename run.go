@@ -7,12 +7,14 @@ import (
 	"maps"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/sink"
 )
 
 // Compression says how what is stored is compressed.
@@ -47,6 +49,8 @@ type run struct {
 	info   export.Info
 	spans  []Span
 	asOf   Timestamp
+	copies bool        // tables are copied as they are
+	stored []sink.File // tables that the latest full has, of a synthetic one
 	bucket *collectionBucket
 	layer  LayerInfo
 	job    string
@@ -92,6 +96,8 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "Lag", Reason: "is given together with AsOf"}
 	case o.Into != "" && o.Name != "":
 		return &OptionError{Field: "Name", Reason: "names a full, and Into makes an incremental"}
+	case o.Synthetic && o.Into != "" && o.FullEvery == 0:
+		return &OptionError{Field: "Synthetic", Reason: "is for a full, and Into makes an incremental"}
 	case o.FullEvery < 0:
 		return &OptionError{Field: "FullEvery", Reason: "is negative"}
 	case o.FullEvery > 0 && o.Into != Latest:
@@ -193,7 +199,7 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 	r.report.begin(PhaseAudit, digest.Total(written.rows).Bytes)
 	check := newRowCheck(r.info.Order, written.rows)
 	for _, span := range r.spans {
-		if err := scanSpan(ctx, s, r.info.Order, span, check, r.report); err != nil {
+		if err := scanSpan(ctx, s, r.info.Order, span, check, r.pass(ctx)); err != nil {
 			return fmt.Errorf("audit %s: %w", span, err)
 		}
 	}
@@ -259,24 +265,34 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 		Order: r.info.Order.WithDefaults().Name, Revisions: r.info.Revisions, Merger: r.info.Merger,
 		FileList: list, Labels: r.opts.Labels, CreatedAt: r.begun.UTC(), Writer: writerName(),
 	}
-	var stored int64
+	var stored, copied, shared int64
 	for _, f := range written.files {
 		m.Counts = m.Counts.Plus(f.Counts)
-		stored += f.Size
+		switch {
+		case f.Layer != m.Layer:
+			shared += f.Size
+			if !slices.Contains(m.Refers, f.Layer) {
+				m.Refers = append(m.Refers, f.Layer)
+			}
+		case f.Content != "":
+			stored, copied = stored+f.Size, copied+f.Size
+		default:
+			stored += f.Size
+		}
 	}
 	if !r.opts.NoDigest {
 		m.Digest = newDigest(digest.Total(written.rows), r.opts.Audit)
-		if r.told && !r.opts.Audit {
+		if (r.told || r.copies) && !r.opts.Audit {
 			m.Digest.Source = DigestUpdate
 		}
 	}
 	if r.parent != nil && r.parent.Lineage != m.Lineage {
 		m.Adopts = r.parent.Lineage
 	}
-	m.FileList.Stored = stored
+	m.FileList.Stored = stored + shared
 	m.Stats = Stats{
 		JobID: r.job, Keys: m.Counts.Sets, Deletions: m.Counts.Deletes + m.Counts.RangeDeletes, RangeKeys: m.Counts.RangeKeys,
-		LogicalBytes: m.Counts.LogicalBytes, StoredBytes: stored, Files: int64(len(written.files)),
+		LogicalBytes: m.Counts.LogicalBytes, StoredBytes: stored, CopiedBytes: copied, SharedBytes: shared, Files: int64(len(written.files)),
 		Requests: r.meter.Requests(), Retries: r.meter.Retries(),
 		Duration: r.c.opts.Now().Sub(r.begun), Changes: r.changes,
 	}

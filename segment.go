@@ -88,7 +88,7 @@ const maxRowBytes = 4 * digest.RowBytes
 // the snapshot, and so is everything where nothing was told. A comparison with the
 // chain has read all of it already, and has no segments left.
 func (r *run) digest(ctx context.Context, s export.Snapshot, written *contents) error {
-	if r.opts.NoDigest || r.parent == nil {
+	if r.opts.NoDigest || r.parent == nil && !r.copies {
 		return nil
 	}
 	var unread []segment
@@ -185,8 +185,7 @@ func (r *run) scanRows(ctx context.Context, s export.Snapshot, span Span) (_ []d
 	order := r.info.Order
 	rower := digest.NewRower(order, span.Start, digest.RowBytes)
 	var held []export.Entry
-	var unreported int64
-	for c := guard(cursor, order, span); ; {
+	for c := r.paced(ctx, guard(cursor, order, span)); ; {
 		if !c.Next() {
 			err = c.Err()
 			break
@@ -201,12 +200,7 @@ func (r *run) scanRows(ctx context.Context, s export.Snapshot, span Span) (_ []d
 		if e.Kind.IsRange() {
 			held = append(held, e.Clone())
 		}
-		if unreported += e.Size(); unreported >= progressBytes {
-			r.report.add(unreported)
-			unreported = 0
-		}
 	}
 	rower.End(span.End, held)
-	r.report.add(unreported)
 	return rower.Rows(), err
 }

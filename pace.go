@@ -1,0 +1,56 @@
+package varve
+
+import (
+	"context"
+
+	"github.com/varvekv/varve/export"
+)
+
+// progressBytes is how many bytes pass between two reports of a task, and two calls of
+// BackupOptions.Pace.
+const progressBytes = 1 << 20
+
+// paced is what a task reads: it reports what has passed, and lets the application say
+// when the next bytes may.
+type paced struct {
+	export.Cursor
+	pass   func(n int64) error // may be nil
+	passed int64               // since the last call of pass
+	err    error
+}
+
+func (r *run) paced(ctx context.Context, c export.Cursor) export.Cursor {
+	return &paced{Cursor: c, pass: r.pass(ctx)}
+}
+
+func (r *run) pass(ctx context.Context) func(n int64) error {
+	return func(n int64) error {
+		r.report.add(n)
+		if r.opts.Pace == nil {
+			return nil
+		}
+		return r.opts.Pace(ctx, n)
+	}
+}
+
+func (p *paced) Next() bool {
+	if p.err != nil {
+		return false
+	}
+	more := p.Cursor.Next()
+	if more {
+		p.passed += p.Entry().Size()
+	}
+	if p.pass != nil && (p.passed >= progressBytes || !more && p.passed > 0) {
+		p.err = p.pass(p.passed)
+		p.passed = 0
+	}
+	return more && p.err == nil
+}
+
+func (p *paced) Err() error {
+	if p.err != nil {
+		return p.err
+	}
+	return p.Cursor.Err()
+}
