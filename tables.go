@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/sink"
@@ -93,24 +95,41 @@ func (r *run) around(ctx context.Context, s export.Snapshot, span Span, tables [
 // comes with the rest.
 func (r *run) copyTables(ctx context.Context, s export.Snapshot, n int, t task, w *sink.Writer) (files []sink.File, rows []digest.Row, err error) {
 	rows = []digest.Row{{Start: t.span.Start}}
+	files = make([]sink.File, len(t.tables))
 	var copied []export.Table
+	// While one table is stored the next one is read, so that neither the disk nor the
+	// processor waits; not with a Concurrency of 1.
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(1)
 	for i, table := range t.tables {
-		facts, read, err := r.readTable(ctx, table)
+		facts, read, err := r.readTable(gctx, table)
 		if errors.Is(err, export.ErrUnsound) {
 			r.c.opts.Logger.Info("table is not copied", "collection", r.c.name, "layer", r.layer.ID, "reason", err)
 			continue
 		}
 		if err != nil {
+			if stored := g.Wait(); stored != nil {
+				err = stored // which is why the reading was cancelled
+			}
 			return nil, nil, err
 		}
-		file, err := r.copyTable(ctx, table, formatData(r.layer.Path, r.layer.ID, r.spent+n, i), facts)
-		if err != nil {
+		at := len(copied)
+		g.Go(func() (err error) {
+			files[at], err = r.copyTable(gctx, table, formatData(r.layer.Path, r.layer.ID, r.spent+n, i), facts)
+			return err
+		})
+		if rows, copied = append(rows, read...), append(copied, table); r.opts.Concurrency > 1 {
+			continue
+		}
+		if err := g.Wait(); err != nil {
 			return nil, nil, err
 		}
-		files, rows, copied = append(files, file), append(rows, read...), append(copied, table)
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
 	}
 	rows, err = r.exportOver(ctx, s, t.span, copied, rows, w)
-	return files, rows, err
+	return files[:len(copied)], rows, err
 }
 
 // readTable reads all of a table: what it holds is counted and digested.
