@@ -48,9 +48,9 @@ type TableExporter interface {
 	Tables(ctx context.Context, span Span, least, most int64) ([]Table, error)
 
 	// Over opens a cursor over the changes that make the state of span out of what
-	// tables hold: any of those that Tables has chosen and that lie in span. If exact is
-	// set, each change is real and knows what it replaced; else some may change nothing,
-	// and what they replaced is not known.
+	// tables hold: any of those that Tables has chosen and that lie in span, in any
+	// order. If exact is set, each change is real and knows what it replaced; else some
+	// may change nothing, and what they replaced is not known.
 	Over(ctx context.Context, span Span, tables []Table, exact bool) (Changes, error)
 }
 

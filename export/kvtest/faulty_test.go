@@ -15,6 +15,7 @@ type fault struct {
 	loading      func(*memkv.Store, export.Ingester) export.Ingester
 	asking       func(*export.Request)
 	yielding     func(export.Request, []export.Entry) []export.Entry
+	tables       tableFault
 	deaf         bool // to cancellation
 }
 
@@ -38,7 +39,7 @@ func (s faultyStore) Snapshot(ctx context.Context, opts export.SnapshotOptions) 
 	if s.fault.opening != nil {
 		snapshot = s.fault.opening(s.Store, snapshot)
 	}
-	return faultySnapshot{snapshot, s.fault}, nil
+	return tableSnapshot{faultySnapshot{snapshot, s.fault}, s.fault.tables}, nil
 }
 
 func (s faultyStore) Ingest(ctx context.Context, opts export.IngestOptions) (export.Ingester, error) {
@@ -118,6 +119,9 @@ func (h *memHarness) CloseStore() error {
 	h.store.Close()
 	return nil
 }
+
+// ShowsTables: without revisions, see tableSnapshot.
+func (h *memHarness) ShowsTables() bool { return h.opts.SingleRevision }
 
 func (h *memHarness) Set(key, value []byte) error {
 	h.store.Set(key, value)

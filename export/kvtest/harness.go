@@ -8,7 +8,7 @@ import (
 
 // Harness hands one database of the adapter under test to one check. What else
 // the database can do is found by type assertion: [RangeDeleter], [RangeKeyer],
-// [Keyer], [Shaker], [Locker], [Collector], [Partitioner]. Checks of what a
+// [Keyer], [Shaker], [Locker], [Collector], [Partitioner], [Tabler]. Checks of what a
 // harness lacks are skipped.
 //
 // Set, Delete and the optional writes are called concurrently with one another
@@ -85,4 +85,10 @@ type Collector interface {
 // to be, so that the suite can write enough for several.
 type Partitioner interface {
 	PartitionBytes() int64
+}
+
+// Tabler is a harness that knows whether snapshots choose tables to be copied after
+// Shake, where there are points alone: then the suite wants some.
+type Tabler interface {
+	ShowsTables() bool
 }

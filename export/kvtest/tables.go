@@ -1,10 +1,12 @@
 package kvtest
 
 import (
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,24 +22,51 @@ func tableChecks() []check {
 }
 
 // checkTables copies some of the tables, at random moments, and lays what the state has
-// over them on top.
+// over them on top. Points come first: range kinds keep tables from being copied.
 func checkTables(w *world) {
-	w.fill()
 	r := rand.New(rand.NewPCG(7, 7))
+	for i := range samples {
+		for version := range 3 {
+			w.set(name(i), version, strings.Repeat(name(i), 16))
+		}
+	}
+	w.shake()
+	chosen := 0
+	for n := range 6 {
+		for range 3 {
+			w.set(name(r.IntN(samples)), r.IntN(3), fmt.Sprintf("value %d", r.IntN(4)))
+			w.delete(name(r.IntN(samples)), r.IntN(3))
+		}
+		chosen += w.overSome(r, n)
+	}
+	if h, ok := w.h.(Tabler); ok && h.ShowsTables() {
+		require.Positive(w, chosen, "no table was ever chosen")
+	}
+	w.fill()
 	for n := range 8 {
 		w.change(r, 40)
-		if n%2 == 0 {
-			w.shake()
-		}
-		s := w.snapshot(w.store, export.SnapshotOptions{})
-		for _, span := range append(w.someSpans(), export.Span{}) {
-			want := Clip(w.order, w.state(), span)
-			chosen := w.tables(s, span, 1, math.MaxInt64)
-			w.over(s, span, chosen, want)
-			w.over(s, span, slices.DeleteFunc(chosen, func(export.Table) bool { return r.IntN(3) == 0 }), want)
-		}
-		w.closing(s)
+		w.overSome(r, n)
 	}
+}
+
+// overSome is one such moment. It returns how many tables were chosen of all.
+func (w *world) overSome(r *rand.Rand, n int) (all int) {
+	w.Helper()
+	if n%2 == 0 {
+		w.shake()
+	}
+	s := w.snapshot(w.store, export.SnapshotOptions{})
+	defer w.closing(s)
+	for _, span := range w.someSpans() {
+		want := Clip(w.order, w.state(), span)
+		chosen := w.tables(s, span, 1, math.MaxInt64)
+		all = max(all, len(chosen))
+		w.over(s, span, chosen, want)
+		some := slices.DeleteFunc(chosen, func(export.Table) bool { return r.IntN(3) == 0 })
+		r.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
+		w.over(s, span, some, want)
+	}
+	return all
 }
 
 // tables are those of span, which must be as they are described. Whatever else a table

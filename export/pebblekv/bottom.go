@@ -139,6 +139,8 @@ func (c *checkpoint) differenceOver(ctx context.Context, span export.Span, table
 		}
 		under.tables, copied[w.file] = append(under.tables, w.file), true
 	}
+	cmp := c.pebble.Comparer.Compare
+	slices.SortFunc(under.tables, func(a, b *tableFile) int { return cmp(a.Smallest.UserKey, b.Smallest.UserKey) })
 	d := &difference{former: under, now: c, shared: make([][]*tableFile, bottomLevel+1)}
 	d.shared[bottomLevel] = under.tables
 	for _, t := range d.in(all, span) {
