@@ -272,3 +272,13 @@ func churn(t testing.TB, r *rig, f flavor, rng *rand.Rand, ops, n int) {
 }
 
 func at(sec int64) time.Time { return time.Unix(sec, 0) }
+
+// writeUncovering writes a table of two keys to f, of which the second is set as
+// compactions set what lies over a deletion.
+func writeUncovering(t testing.TB, f vfs.File, o *pebble.Options, format sstable.TableFormat) {
+	t.Helper()
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(6, format))
+	require.NoError(t, w.Set([]byte("a"), nil))
+	require.NoError(t, w.Raw().Add(pebble.MakeInternalKey([]byte("b"), 0, pebble.InternalKeyKindSetWithDelete), nil, false))
+	require.NoError(t, w.Close())
+}
