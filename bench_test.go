@@ -49,6 +49,7 @@ type dataset struct {
 	bytes     int64 // of a row
 	plain     bool  // its tables are not compressed
 	compacted bool  // all of it is in the bottom level
+	cache     int64 // for blocks, with small memtables, which take of it; 0: the default
 }
 
 var datasets = []dataset{
@@ -95,6 +96,9 @@ func pebbleOptions() *pebble.Options {
 
 func (d dataset) options() *pebble.Options {
 	o := pebbleOptions()
+	if d.cache > 0 {
+		o.MemTableSize, o.CacheSize = 4<<20, d.cache+8<<20
+	}
 	if d.plain {
 		o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	}
