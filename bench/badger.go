@@ -69,8 +69,12 @@ func streamRows(stream *badger.StreamWriter, rows iter.Seq2[[]byte, []byte]) (er
 	return stream.Write(buffer)
 }
 
-func (badgers) open(_ context.Context, dir string) (database, error) {
-	db, err := badger.Open(badgerOptions(dir))
+func (badgers) open(_ context.Context, dir string, compacts bool) (database, error) {
+	o := badgerOptions(dir)
+	if !compacts {
+		o = o.WithNumCompactors(0)
+	}
+	db, err := badger.Open(o)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +112,9 @@ func (b badgerDatabase) write(_ context.Context, rows iter.Seq2[[]byte, []byte])
 	}
 	return batch.Flush()
 }
+
+// settle does nothing: Badger compacts little this soon, and a backup reads versions.
+func (badgerDatabase) settle(context.Context) error { return nil }
 
 // badgerBackup is Badger's own DB.Backup and DB.Load, one file for each backup.
 type badgerBackup struct{}

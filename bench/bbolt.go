@@ -46,7 +46,7 @@ func (bolts) build(ctx context.Context, d dataset, dir string) (note string, err
 	return fmt.Sprintf("a file of %s, written in order", megabytes(info.Size())), db.Sync()
 }
 
-func (bolts) open(_ context.Context, dir string) (database, error) {
+func (bolts) open(_ context.Context, dir string, _ bool) (database, error) {
 	db, err := openBolt(dir)
 	if err != nil {
 		return nil, err
@@ -99,6 +99,8 @@ func (b boltDatabase) write(ctx context.Context, rows iter.Seq2[[]byte, []byte])
 	}
 	return ctx.Err()
 }
+
+func (boltDatabase) settle(context.Context) error { return nil }
 
 // bboltWriteTo is bbolt's own Tx.WriteTo. Each backup is whole.
 type bboltWriteTo struct{}

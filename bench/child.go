@@ -129,7 +129,7 @@ func (t task) ready(ctx context.Context, tool tool, op operation) (*job, error) 
 		return j, warm(j.backups)
 	}
 	var err error
-	if j.db, err = tool.engine().open(ctx, j.dir); err != nil {
+	if j.db, err = tool.engine().open(ctx, j.dir, op.settles); err != nil {
 		return nil, err
 	}
 	err = t.change(ctx, j, op)
@@ -146,7 +146,10 @@ func (t task) change(ctx context.Context, j *job, op operation) error {
 	if op.change == nil {
 		return nil
 	}
-	return j.db.write(ctx, t.Dataset.changed(*op.change))
+	if err := j.db.write(ctx, t.Dataset.changed(*op.change)); err != nil || !op.settles {
+		return err
+	}
+	return j.db.settle(ctx)
 }
 
 // check compares what was restored with the data set.

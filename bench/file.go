@@ -143,6 +143,8 @@ func clone(from, to string) error {
 
 func megabytes(n int64) string {
 	switch mb := float64(n) / 1e6; {
+	case n < 1e6:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 	case mb >= 99.5:
 		return fmt.Sprintf("%.0f MB", mb)
 	case mb >= 9.95:

@@ -31,7 +31,7 @@ func start(ctx context.Context, args []string) error {
 	if slices.Equal(args, []string{childFlag}) {
 		return serveChild(ctx, os.Stdin, os.Stdout)
 	}
-	c, err := parse(args)
+	c, err := parse(args, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -50,9 +50,10 @@ type command struct {
 	keep   bool
 }
 
-func parse(args []string) (*command, error) {
+func parse(args []string, usage io.Writer) (*command, error) {
 	c := &command{args: args, size: 1e9, only: regexp.MustCompile("")}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(usage)
 	flags.Func("size", "keys and values of a data set, as 1GB or 20MB (default 1GB)", func(s string) (err error) { c.size, err = parseSize(s); return err })
 	flags.IntVar(&c.rounds, "rounds", 3, "rounds of which the median counts")
 	flags.StringVar(&c.dir, "dir", "", "folder for databases and backups (default a temporary one)")

@@ -7,6 +7,7 @@ type operation struct {
 	name     string
 	title    string  // above its table
 	change   *change // made, and flushed, before it
+	settles  bool    // and the engine compacts as it likes before it
 	restores bool
 	applied  []change // all that have been made by then
 	run      func(ctx context.Context, t tool, j *job) error
@@ -22,20 +23,22 @@ const (
 	opNothing   = "nothing"
 	opRandom    = "random"
 	opClustered = "clustered"
+	opCompacted = "compacted"
 	opNewest    = "newest"
 )
 
 // operations are all of them, in the order in which a tool does them. Those after the
 // restore of the full need incrementals.
 func operations() []operation {
-	scattered, neighbours := change{Generation: 1}, change{Generation: 2, Clustered: true}
+	scattered, neighbours, again := change{Generation: 1}, change{Generation: 2, Clustered: true}, change{Generation: 3}
 	return []operation{
 		{name: opFull, title: "Full backup", run: full},
 		{name: opRestore, title: "Restore of the full", restores: true, run: restore},
 		{name: opNothing, title: "Incremental: nothing changed", run: incremental},
 		{name: opRandom, title: "Incremental: 1 % changed, scattered", change: &scattered, applied: []change{scattered}, run: incremental},
 		{name: opClustered, title: "Incremental: 1 % changed, neighbours", change: &neighbours, applied: []change{scattered, neighbours}, run: incremental},
-		{name: opNewest, title: "Restore after the incrementals", restores: true, applied: []change{scattered, neighbours}, run: restore},
+		{name: opCompacted, title: "Incremental: 1 % changed, scattered, and compactions left to end", change: &again, settles: true, applied: []change{scattered, neighbours, again}, run: incremental},
+		{name: opNewest, title: "Restore after the incrementals", restores: true, applied: []change{scattered, neighbours, again}, run: restore},
 	}
 }
 

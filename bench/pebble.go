@@ -74,9 +74,9 @@ func levelsOf(db *pebble.DB) string {
 	return fmt.Sprintf("%s in %d tables, %.0f %% of it above L6", megabytes(all), files, 100*float64(above)/float64(max(all, 1)))
 }
 
-func (pebbles) open(_ context.Context, dir string) (database, error) {
+func (pebbles) open(_ context.Context, dir string, compacts bool) (database, error) {
 	o := pebbleOptions(1 << 30)
-	o.DisableAutomaticCompactions = true
+	o.DisableAutomaticCompactions = !compacts
 	db, store, err := pebblekv.Open(dir, o, nil)
 	if err != nil {
 		return nil, err
@@ -139,9 +139,9 @@ func (p *pebbleDatabase) write(ctx context.Context, rows iter.Seq2[[]byte, []byt
 
 func (p *pebbleDatabase) Close() error { return p.db.Close() }
 
-// settle waits until nothing has been compacted for half a second.
+// settle waits until nothing has been compacted for a while.
 func (p *pebbleDatabase) settle(ctx context.Context) error {
-	const pause, quietPauses = 25 * time.Millisecond, 20
+	const pause, quietPauses = 25 * time.Millisecond, 12
 	for quiet := 0; quiet < quietPauses; quiet++ {
 		if p.db.Metrics().Compact.NumInProgress > 0 {
 			quiet = 0

@@ -14,8 +14,8 @@ type engine interface {
 	compacts() bool
 	// build makes the database of d in dir and says how it lies there.
 	build(ctx context.Context, d dataset, dir string) (note string, err error)
-	// open opens a database that compacts nothing by itself.
-	open(ctx context.Context, dir string) (database, error)
+	// open opens a database, which compacts if it is told to.
+	open(ctx context.Context, dir string, compacts bool) (database, error)
 	// scan reads every row.
 	scan(ctx context.Context, dir string, add func(key, value []byte)) error
 }
@@ -24,6 +24,8 @@ type engine interface {
 type database interface {
 	// write sets rows, and flushes them to where backups find them.
 	write(ctx context.Context, rows iter.Seq2[[]byte, []byte]) error
+	// settle waits until there is nothing to compact.
+	settle(ctx context.Context) error
 	Close() error
 }
 

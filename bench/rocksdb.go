@@ -38,7 +38,7 @@ func (rocks) build(ctx context.Context, d dataset, dir string) (note string, err
 		if err := runQuiet(ldb(ctx, dir, "compact")); err != nil {
 			return "", err
 		}
-	} else if err := settleRocks(ctx, dir); err != nil {
+	} else if err := (rocksDatabase{dir, true}).settle(ctx); err != nil {
 		return "", err
 	}
 	size, files, err := tablesIn(dir)
@@ -78,10 +78,13 @@ func writeHex(w io.WriteCloser, rows iter.Seq2[[]byte, []byte]) error {
 	return errors.Join(buffered.Flush(), w.Close())
 }
 
-// settleRocks holds the database open until its tables have not changed for a second.
-// Its prompt does so, and ends with its input.
-func settleRocks(ctx context.Context, dir string) error {
-	cmd := ldb(ctx, dir, "query")
+// settle holds the database open until its tables have not changed for a while. The
+// prompt does so, and ends with its input.
+func (r rocksDatabase) settle(ctx context.Context) error {
+	if !r.compacts {
+		return nil
+	}
+	cmd := ldb(ctx, r.dir, "query")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -89,10 +92,10 @@ func settleRocks(ctx context.Context, dir string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	const pause, quietPauses = 100 * time.Millisecond, 10
+	const pause, quietPauses = 50 * time.Millisecond, 12
 	var last int64
 	for quiet := 0; quiet < quietPauses && ctx.Err() == nil; quiet++ {
-		size, _, err := tablesIn(dir)
+		size, _, err := tablesIn(r.dir)
 		if err != nil {
 			return errors.Join(err, in.Close(), cmd.Wait())
 		}
@@ -125,7 +128,9 @@ func tablesIn(dir string) (size, files int64, err error) {
 	return size, files, err
 }
 
-func (rocks) open(_ context.Context, dir string) (database, error) { return rocksDatabase(dir), nil }
+func (rocks) open(_ context.Context, dir string, compacts bool) (database, error) {
+	return rocksDatabase{dir, compacts}, nil
+}
 
 func (rocks) scan(ctx context.Context, dir string, add func(key, value []byte)) error {
 	cmd := ldb(ctx, dir, "scan", "--hex")
@@ -165,10 +170,13 @@ func cutHex(key, value string, ok bool) (_, _ string, _ bool) {
 }
 
 // rocksDatabase is the directory of one: each ldb opens it for itself.
-type rocksDatabase string
+type rocksDatabase struct {
+	dir      string
+	compacts bool
+}
 
 func (r rocksDatabase) write(ctx context.Context, rows iter.Seq2[[]byte, []byte]) error {
-	return load(ctx, string(r), rows, "--auto_compaction=false")
+	return load(ctx, r.dir, rows, fmt.Sprintf("--auto_compaction=%t", r.compacts))
 }
 
 func (rocksDatabase) Close() error { return nil }

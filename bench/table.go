@@ -110,6 +110,9 @@ func bounds() []bound {
 		{"1 % scattered: wall", opRandom, varveDefault, resticDefault, wall, 0.4, both},
 		{"1 % scattered, no digest: wall", opRandom, varveNoDigest, resticDefault, wall, 0.15, both},
 		{"1 % scattered: stored bytes", opRandom, varveDefault, resticDefault, stored, 0.35, both},
+		{"1 % scattered, compacted: wall", opCompacted, varveDefault, resticDefault, wall, 0.4, both},
+		{"1 % scattered, compacted, no digest: wall", opCompacted, varveNoDigest, resticDefault, wall, 0.15, both},
+		{"1 % scattered, compacted: stored bytes", opCompacted, varveDefault, resticDefault, stored, 0.35, both},
 		{"restore of a full without compression: wall", opRestore, varveRaw, copyOne, wall, 1.3, both},
 		{"restore of a compressed full: wall", opRestore, varveDefault, resticDefault, wall, 0.7, both},
 	}
