@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,45 +18,42 @@ import (
 	"github.com/varvekv/varve/internal/faultblob"
 )
 
-// TestBytesPerSecond: as much passes as was allowed, after a first burst.
+// TestBytesPerSecond: no more passes than was allowed, after a first burst. It takes real
+// time: tables of more than a block are not written in a bubble of synctest, for Pebble's
+// pools carry its channels out of it.
 func TestBytesPerSecond(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		src := newStore(t, &memkv.Options{SingleRevision: true})
-		rng := rand.NewChaCha8([32]byte{})
-		for i := range 100 {
-			value := make([]byte, 10_000)
-			rng.Read(value)
-			src.Set(fmt.Appendf(nil, "%03d", i), value)
-		}
-		const rate = 100_000
-		c := collectionIn(t, faultblob.New(t, nil), nil)
-		scratch := newStore(t, &memkv.Options{SingleRevision: true})
-		_, err := c.Backup(t.Context(), varve.Cluster(src), nil)
-		require.NoError(t, err)
-		for name, verb := range map[string]struct {
-			run  func() error
-			most float64 // seconds; a reader asks for the frame at the end of a table several times
-		}{
-			"backup": {func() error {
-				_, err := c.Backup(t.Context(), varve.Cluster(src), &varve.BackupOptions{BytesPerSecond: rate})
-				return err
-			}, 10},
-			"restore": {func() error {
-				_, err := c.Restore(t.Context(), varve.Cluster(scratch), &varve.RestoreOptions{BytesPerSecond: rate, Replace: true})
-				return err
-			}, 25},
-			"verify": {func() error {
-				_, err := c.Verify(t.Context(), "", &varve.VerifyOptions{BytesPerSecond: rate})
-				return err
-			}, 10},
-		} {
-			begun := time.Now()
-			require.NoError(t, verb.run())
-			require.Greater(t, time.Since(begun).Seconds(), 9.0, name)
-			require.Less(t, time.Since(begun).Seconds(), verb.most, name)
-		}
-	})
+	src := newStore(t, &memkv.Options{SingleRevision: true})
+	rng := rand.NewChaCha8([32]byte{})
+	for i := range 100 {
+		value := make([]byte, 10_000)
+		rng.Read(value)
+		src.Set(fmt.Appendf(nil, "%03d", i), value)
+	}
+	const rate, least = 400_000, 1.4 // of a megabyte, the burst of a second is free
+	c := collectionIn(t, faultblob.New(t, nil), nil)
+	scratch := newStore(t, &memkv.Options{SingleRevision: true})
+	_, err := c.Backup(t.Context(), varve.Cluster(src), nil)
+	require.NoError(t, err)
+	for name, run := range map[string]func() error{
+		"backup": func() error {
+			_, err := c.Backup(t.Context(), varve.Cluster(src), &varve.BackupOptions{BytesPerSecond: rate})
+			return err
+		},
+		"restore": func() error {
+			_, err := c.Restore(t.Context(), varve.Cluster(scratch), &varve.RestoreOptions{BytesPerSecond: rate, Replace: true})
+			return err
+		},
+		"verify": func() error {
+			_, err := c.Verify(t.Context(), "", &varve.VerifyOptions{BytesPerSecond: rate})
+			return err
+		},
+	} {
+		begun := time.Now()
+		require.NoError(t, run())
+		require.Greater(t, time.Since(begun).Seconds(), least, name)
+		require.Less(t, time.Since(begun).Seconds(), 20*least, name)
+	}
 }
 
 // chronicle is what Events told.

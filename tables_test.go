@@ -382,7 +382,8 @@ func TestWorthCopying(t *testing.T) {
 			s.opts.Compression = test.compression
 			full, state := s.backup(s.store, "", s.opts)
 			tables, others := s.copied(full)
-			require.Equal(t, test.copied, len(tables) > 0, "%d tables, %d others", len(tables), len(others))
+			// The last one is small, and mostly what every table has.
+			require.Equal(t, test.copied, len(tables) > 1, "%d tables, %d others", len(tables), len(others))
 			s.prove(full, state)
 		})
 	}
