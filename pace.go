@@ -2,6 +2,7 @@ package varve
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/varvekv/varve/export"
 )
@@ -10,12 +11,18 @@ import (
 // BackupOptions.Pace.
 const progressBytes = 1 << 20
 
+// yieldBytes is how many bytes a task reads until it lets others run. Go lets a goroutine
+// compute for 10 ms before another has its turn, and requests of the application would
+// wait that long for each task.
+const yieldBytes = 64 << 10
+
 // paced is what a task reads: it reports what has passed, and lets the application say
 // when the next bytes may.
 type paced struct {
 	export.Cursor
 	pass   func(n int64) error // may be nil
 	passed int64               // since the last call of pass
+	spell  int64               // since others could run
 	err    error
 }
 
@@ -39,7 +46,12 @@ func (p *paced) Next() bool {
 	}
 	more := p.Cursor.Next()
 	if more {
-		p.passed += p.Entry().Size()
+		n := p.Entry().Size()
+		p.passed, p.spell = p.passed+n, p.spell+n
+	}
+	if p.spell >= yieldBytes {
+		p.spell = 0
+		runtime.Gosched()
 	}
 	if p.pass != nil && (p.passed >= progressBytes || !more && p.passed > 0) {
 		p.err = p.pass(p.passed)

@@ -104,3 +104,34 @@ func TestSynthetic(t *testing.T) {
 	rewrite(t, p, 100, 120, "fourth")
 	require.NotEmpty(t, full(again).Manifest.Refers, "of a chain the full counts")
 }
+
+// TestSyntheticOfOtherBytes: a table that is alike in every number, and has other values,
+// is not the one that is stored.
+func TestSyntheticOfOtherBytes(t *testing.T) {
+	t.Parallel()
+	p := newPebbleEngine(t, &pebble.Options{}, pebblekv.Options{})
+	write := func(digit byte) {
+		for i := range 2000 {
+			require.NoError(t, p.db.Set(fmt.Appendf(nil, "k%06d", i), []byte{'0' + digit, byte('a' + i%7)}, pebble.NoSync))
+		}
+		require.NoError(t, p.db.Compact(t.Context(), []byte("a"), []byte("z"), false))
+	}
+	c := collectionIn(t, faultblob.New(t, nil), nil)
+	opts := varve.BackupOptions{Compression: varve.CompressNone, Synthetic: true, TargetFileBytes: 64 << 10}
+	var states [][]export.Entry
+	var layers []*varve.Layer
+	for digit := range byte(3) {
+		write(digit)
+		layer, err := c.Backup(t.Context(), varve.Cluster(p), &opts)
+		require.NoError(t, err)
+		require.Positive(t, layer.Stats.CopiedBytes)
+		require.Empty(t, layer.Manifest.Refers)
+		states, layers = append(states, readAll(t, p)), append(layers, layer)
+	}
+	for i, layer := range layers {
+		to := newStore(t, &memkv.Options{SingleRevision: true})
+		_, err := c.Restore(t.Context(), varve.Cluster(to), &varve.RestoreOptions{From: layer.ID})
+		require.NoError(t, err)
+		require.Equal(t, states[i], kvtest.Timeless(to.State(varve.Span{})))
+	}
+}

@@ -230,7 +230,7 @@ func overFaults() []faultCase {
 			return changes
 		})),
 		over("something is told to be replaced", onlyFirst(isNew, func(changes []change, i int) []change {
-			former := changes[i].Entry.Clone()
+			former := changes[i].Clone()
 			changes[i].former = &former
 			return changes
 		})),
