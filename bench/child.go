@@ -21,6 +21,7 @@ type task struct {
 	Tool, Operation string
 	Dataset         dataset
 	Folder          string // of the tool: its database, backups and what it restores
+	Kept            string // a folder that is there in every turn
 	Check           bool   // read what was restored
 }
 
@@ -121,7 +122,7 @@ func (t task) resolve() (tool, operation, error) {
 // ready opens and changes the database, clears what an earlier operation left, and
 // reads what this one will.
 func (t task) ready(ctx context.Context, tool tool, op operation) (*job, error) {
-	j := &job{meter: new(meter), dir: t.database(), backups: t.backups(), scratch: t.scratch(), to: t.restored()}
+	j := &job{meter: new(meter), dir: t.database(), backups: t.backups(), scratch: t.scratch(), to: t.restored(), kept: t.Kept}
 	if err := errors.Join(os.RemoveAll(j.scratch), os.RemoveAll(j.to), os.MkdirAll(j.backups, 0o755), os.MkdirAll(j.scratch, 0o755)); err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func parse(args []string, usage io.Writer) (*command, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.Func("size", "keys and values of a data set, as 1GB or 20MB (default 1GB)", func(s string) (err error) { c.size, err = parseSize(s); return err })
-	flags.IntVar(&c.rounds, "rounds", 3, "rounds of which the median counts")
+	flags.IntVar(&c.rounds, "rounds", 0, "rounds of which the median counts (default 3, and 1 below 100MB)")
 	flags.StringVar(&c.dir, "dir", "", "folder for databases and backups (default a temporary one)")
 	flags.Func("only", "regular expression of tools to measure (default all)", func(s string) (err error) { c.only, err = regexp.Compile(s); return err })
 	flags.StringVar(&c.out, "out", "", "folder for results.md and plots (default: tables to the standard output)")
@@ -67,10 +67,16 @@ func parse(args []string, usage io.Writer) (*command, error) {
 	switch {
 	case flags.NArg() > 0:
 		return nil, fmt.Errorf("%q is no flag", flags.Arg(0))
-	case c.rounds < 1:
+	case c.rounds < 0:
 		return nil, errors.New("-rounds must be at least 1")
 	case c.keep && c.dir == "":
 		return nil, errors.New("-keep needs -dir")
+	}
+	if c.rounds == 0 {
+		c.rounds = 3
+		if c.size < fewRoundsBelow {
+			c.rounds = 1
+		}
 	}
 	return c, nil
 }
@@ -92,6 +98,9 @@ func parseSize(s string) (int64, error) {
 
 // minSize is the least at which one row in a hundred is some rows.
 const minSize = 1e6
+
+// fewRoundsBelow is the size below which a run only shows that all is well.
+const fewRoundsBelow = 100e6
 
 func (c *command) run(ctx context.Context, stdout, log io.Writer) (err error) {
 	dir, err := c.folder()

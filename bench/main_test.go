@@ -225,7 +225,10 @@ func TestParse(t *testing.T) {
 	require.Equal(t, int64(250e6), c.size)
 	require.Equal(t, 3, c.rounds)
 	require.Equal(t, regexp.MustCompile("^varve"), c.only)
-	for _, args := range [][]string{{"-size", "5"}, {"-size", "1TB"}, {"-rounds", "0"}, {"-keep"}, {"-only", "("}, {"more"}} {
+	c, err = parse([]string{"-size", "20MB"}, t.Output())
+	require.NoError(t, err)
+	require.Equal(t, 1, c.rounds)
+	for _, args := range [][]string{{"-size", "5"}, {"-size", "1TB"}, {"-rounds", "-1"}, {"-keep"}, {"-only", "("}, {"more"}} {
 		_, err := parse(args, t.Output())
 		require.Error(t, err, args)
 	}

@@ -51,6 +51,7 @@ type job struct {
 	backups string   // the folder of backups
 	scratch string   // an empty folder
 	to      string   // what a restore creates
+	kept    string   // a folder for what all turns share
 
 	requests int64  // to storage, as far as the tool counts them
 	synced   string // by whom; "": the tool

@@ -35,8 +35,17 @@ func (restic) command(ctx context.Context, j *job, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// prepare makes an empty repository. Restic takes seconds to choose how hard its key is to
+// guess, so one that was made once is copied.
 func (r restic) prepare(ctx context.Context, j *job) error {
-	return j.meter.run(r.command(ctx, j, "init"))
+	empty := filepath.Join(j.kept, "restic")
+	if _, err := os.Stat(filepath.Join(empty, "config")); err == nil {
+		return clone(empty, j.backups)
+	}
+	if err := runQuiet(r.command(ctx, j, "init")); err != nil {
+		return err
+	}
+	return clone(j.backups, empty)
 }
 
 func (r restic) full(ctx context.Context, j *job) error { return r.incremental(ctx, j) }

@@ -181,7 +181,7 @@ func (r rocksDatabase) write(ctx context.Context, rows iter.Seq2[[]byte, []byte]
 
 func (rocksDatabase) Close() error { return nil }
 
-// backupEngine is RocksDB's own BackupEngine, through ldb. It syncs what it writes.
+// backupEngine is RocksDB's own BackupEngine, through ldb. It syncs what it writes, also in a restore.
 type backupEngine struct {
 	threads int
 }
@@ -216,11 +216,7 @@ func (b backupEngine) restore(ctx context.Context, j *job) error {
 	if err := os.MkdirAll(j.to, 0o755); err != nil {
 		return err
 	}
-	if err := j.meter.run(ldb(ctx, j.to, "restore", "--backup_dir="+j.backups, b.flag())); err != nil {
-		return err
-	}
-	j.synced = byBench
-	return syncTree(j.to)
+	return j.meter.run(ldb(ctx, j.to, "restore", "--backup_dir="+j.backups, b.flag()))
 }
 
 func (b backupEngine) flag() string { return fmt.Sprintf("--num_threads=%d", b.threads) }

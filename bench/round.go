@@ -89,8 +89,8 @@ func (p *plan) turn(ctx context.Context, r *results, round int, d dataset, t too
 		r.lies[d.name()] = map[string]string{}
 	}
 	r.lies[d.name()][t.engine().name()] = lies
-	turn := task{Tool: t.name(), Dataset: d, Folder: filepath.Join(p.dir, "turn"), Check: round == 0}
-	if err := errors.Join(os.RemoveAll(turn.Folder), clone(source, turn.database())); err != nil {
+	turn := task{Tool: t.name(), Dataset: d, Folder: filepath.Join(p.dir, "turn"), Kept: filepath.Join(p.dir, "kept"), Check: round == 0}
+	if err := errors.Join(os.RemoveAll(turn.Folder), os.MkdirAll(turn.Kept, 0o755), clone(source, turn.database())); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(turn.Folder)) }()
