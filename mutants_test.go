@@ -98,7 +98,6 @@ func tableMutants() []mutant {
 	const (
 		bottom = "export/pebblekv/bottom.go"
 		whole  = "export/pebblekv/wholetable.go"
-		tables = "tables.go"
 	)
 	return []mutant{
 		{name: "virtual tables are copied", edits: []edit{
@@ -111,30 +110,12 @@ func tableMutants() []mutant {
 		{name: "tables that reach out of the span are copied", edits: []edit{
 			{bottom, "return own, span.Contains(c.store.order, own.Start) && own.Contains(c.store.order, t.Largest.UserKey)", "return own, true"},
 		}, test: inPebblekv("TablesReachingOut")},
-		{name: "tables that share a prefix are copied", edits: []edit{
-			{bottom, "if cmp(c.prefix(t.Largest.UserKey), next) >= 0 {", "if cmp(c.prefix(t.Largest.UserKey), next) > 0 {"},
-		}, test: inPebblekv("TablesThatShareAPrefix")},
-		{name: "what lies over tables is left out", edits: []edit{
-			{bottom, "d.after = append(d.after, t)", "_ = t"},
-		}},
-		{name: "the log over tables is left out", edits: []edit{
-			{bottom, "return d, d.survey(ctx, c)", "return d, d.survey(ctx)"},
-		}},
-		{name: "records with a sequence number are copied", edits: []edit{
-			{whole, "case k.SeqNum() != 0:", "case k.SeqNum() != 0 && w == nil:"},
-		}, test: inPebblekv("UnsoundTable")},
 		{name: "tombstones are copied", edits: []edit{
 			{whole, "case k.Kind() != pebble.InternalKeyKindSet:", "case k.Kind() == pebble.InternalKeyKindMerge:"},
 		}, test: inPebblekv("UnsoundWhateverPropertiesSay")},
 		{name: "a key that comes again is copied", edits: []edit{
 			{whole, "c.cmp(c.last, k.UserKey) >= 0:", "c.cmp(c.last, k.UserKey) > 0:"},
 		}, test: inPebblekv("KeyComesAgain")},
-		{name: "tables that prove unsound are copied", edits: []edit{
-			{tables, "if errors.Is(err, export.ErrUnsound) {", "if errors.Is(err, export.ErrUnsound) && len(t.tables) == 0 {"},
-		}, test: []string{".", "^TestTablesProveUnsound$"}},
-		{name: "what lies over tables is not taken off their digest", edits: []edit{
-			{tables, "rows[i].Digest = rows[i].Digest.Add(ledger.got[i])", "_ = ledger"},
-		}},
 		{name: "a table that was changed is taken for the one that is stored", edits: []edit{
 			{"synthesize.go", "if !same || r.bucket", "if !same && t == nil || r.bucket"},
 		}, test: []string{".", "^TestSyntheticOfOtherBytes$"}},
