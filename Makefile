@@ -3,6 +3,7 @@
 FUZZTIME ?= 20s
 BENCH ?= .
 BENCHFLAGS ?= -benchtime 1x
+SIZE ?= 1GB
 
 .PHONY: check
 check:
@@ -32,6 +33,10 @@ fuzz:
 .PHONY: bench
 bench:
 	go test -run '^$$' -bench '$(BENCH)' $(BENCHFLAGS) -timeout 2h ./...
+
+.PHONY: peers
+peers:
+	cd bench && go run . -size $(SIZE) -out results
 
 .PHONY: mutants
 mutants:

@@ -69,7 +69,7 @@ func streamRows(stream *badger.StreamWriter, rows iter.Seq2[[]byte, []byte]) (er
 	return stream.Write(buffer)
 }
 
-func (badgers) open(_ context.Context, dir string, compacts bool) (database, error) {
+func (badgers) open(_ context.Context, _ dataset, dir string, compacts bool) (database, error) {
 	o := badgerOptions(dir)
 	if !compacts {
 		o = o.WithNumCompactors(0)

@@ -46,7 +46,7 @@ func (bolts) build(ctx context.Context, d dataset, dir string) (note string, err
 	return fmt.Sprintf("a file of %s, written in order", megabytes(info.Size())), db.Sync()
 }
 
-func (bolts) open(_ context.Context, dir string, _ bool) (database, error) {
+func (bolts) open(_ context.Context, _ dataset, dir string, _ bool) (database, error) {
 	db, err := openBolt(dir)
 	if err != nil {
 		return nil, err

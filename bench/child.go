@@ -130,7 +130,7 @@ func (t task) ready(ctx context.Context, tool tool, op operation) (*job, error) 
 		return j, warm(j.backups)
 	}
 	var err error
-	if j.db, err = tool.engine().open(ctx, j.dir, op.settles); err != nil {
+	if j.db, err = tool.engine().open(ctx, t.Dataset, j.dir, op.settles); err != nil {
 		return nil, err
 	}
 	err = t.change(ctx, j, op)

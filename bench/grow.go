@@ -66,7 +66,7 @@ func (g *growth) plot(dir string) error {
 	draw := func(file, title string, quantity func(sample) float64, format func(float64) string) error {
 		var lines []line
 		for _, op := range g.operations {
-			l := line{label: op.title}
+			l := line{label: op.short}
 			for i, size := range g.sizes {
 				s, _ := g.results[i].cell(g.dataset(size), op.name, varveDefault).summary()
 				l.points = append(l.points, point{size, quantity(s)})

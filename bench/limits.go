@@ -122,7 +122,7 @@ func (scanning) full(_ context.Context, j *job) (err error) {
 	if err := j.checkpoint(checkpoint); err != nil {
 		return err
 	}
-	o := pebbleOptions(1 << 30)
+	o := pebbleOptions(anySize)
 	o.ReadOnly = true
 	db, err := pebble.Open(checkpoint, o)
 	if err != nil {

@@ -122,7 +122,7 @@ func TestGrow(t *testing.T) {
 	}
 	require.Contains(t, string(report), "Command: `go run . -grow -size 1MB")
 	for _, name := range []string{"grow-time.svg", "grow-memory.svg", "grow-requests.svg"} {
-		requirePicture(t, filepath.Join(out, name), "Full backup", "8.00 MB")
+		requirePicture(t, filepath.Join(out, name), "incremental, 1 % scattered", "8.00 MB")
 	}
 }
 
@@ -141,7 +141,7 @@ func TestCheck(t *testing.T) {
 			restored := onEngine{e: e}
 			require.NoError(t, turn.check(t.Context(), restored, full))
 			require.ErrorContains(t, turn.check(t.Context(), restored, newest), "restored 8620 rows")
-			db, err := e.open(t.Context(), turn.restored(), false)
+			db, err := e.open(t.Context(), d, turn.restored(), false)
 			require.NoError(t, err)
 			for _, c := range newest.applied {
 				require.NoError(t, db.write(t.Context(), d.changed(c)))

@@ -6,6 +6,7 @@ import "context"
 type operation struct {
 	name     string
 	title    string  // above its table
+	short    string  // in a plot of growth
 	change   *change // made, and flushed, before it
 	settles  bool    // and the engine compacts as it likes before it
 	restores bool
@@ -32,10 +33,10 @@ const (
 func operations() []operation {
 	scattered, neighbours, again := change{Generation: 1}, change{Generation: 2, Clustered: true}, change{Generation: 3}
 	return []operation{
-		{name: opFull, title: "Full backup", run: full},
-		{name: opRestore, title: "Restore of the full", restores: true, run: restore},
+		{name: opFull, title: "Full backup", short: "full", run: full},
+		{name: opRestore, title: "Restore of the full", short: "restore", restores: true, run: restore},
 		{name: opNothing, title: "Incremental: nothing changed", run: incremental},
-		{name: opRandom, title: "Incremental: 1 % changed, scattered", change: &scattered, applied: []change{scattered}, run: incremental},
+		{name: opRandom, title: "Incremental: 1 % changed, scattered", short: "incremental, 1 % scattered", change: &scattered, applied: []change{scattered}, run: incremental},
 		{name: opClustered, title: "Incremental: 1 % changed, neighbours", change: &neighbours, applied: []change{scattered, neighbours}, run: incremental},
 		{name: opCompacted, title: "Incremental: 1 % changed, scattered, and compactions left to end", change: &again, settles: true, applied: []change{scattered, neighbours, again}, run: incremental},
 		{name: opNewest, title: "Restore after the incrementals", restores: true, applied: []change{scattered, neighbours, again}, run: restore},

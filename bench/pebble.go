@@ -20,21 +20,25 @@ type pebbles struct{}
 func (pebbles) name() string   { return "pebble" }
 func (pebbles) compacts() bool { return true }
 
-// pebbleOptions are those of every database and restore. Levels of a small one are
-// small, so that it has as many as a big one.
+// pebbleOptions are those of a database of so many bytes. Memtables and levels grow with
+// it, so that a small one has as many levels as a big one, and settles with about a
+// quarter of it above the lowest.
 func pebbleOptions(bytes int64) *pebble.Options {
-	levelBytes := min(max(bytes/16, 256<<10), 64<<20)
+	const least, most = 256 << 10, 64 << 20
 	o := &pebble.Options{
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             silent{},
-		MemTableSize:       uint64(levelBytes),
-		LBaseMaxBytes:      levelBytes,
+		MemTableSize:       uint64(min(max(bytes/64, least), most)),
+		LBaseMaxBytes:      max(bytes/12, least),
 	}
 	for i := range o.Levels {
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return block.NoCompression }
 	}
 	return o
 }
+
+// anySize is for databases that are only read, or loaded in one go.
+const anySize = 1e9
 
 type silent struct{ pebble.Logger }
 
@@ -74,8 +78,8 @@ func levelsOf(db *pebble.DB) string {
 	return fmt.Sprintf("%s in %d tables, %.0f %% of it above L6", megabytes(all), files, 100*float64(above)/float64(max(all, 1)))
 }
 
-func (pebbles) open(_ context.Context, dir string, compacts bool) (database, error) {
-	o := pebbleOptions(1 << 30)
+func (pebbles) open(_ context.Context, d dataset, dir string, compacts bool) (database, error) {
+	o := pebbleOptions(d.Bytes)
 	o.DisableAutomaticCompactions = !compacts
 	db, store, err := pebblekv.Open(dir, o, nil)
 	if err != nil {
@@ -85,7 +89,7 @@ func (pebbles) open(_ context.Context, dir string, compacts bool) (database, err
 }
 
 func (pebbles) scan(_ context.Context, dir string, add func(key, value []byte)) (err error) {
-	o := pebbleOptions(1 << 30)
+	o := pebbleOptions(anySize)
 	o.ReadOnly = true
 	db, err := pebble.Open(dir, o)
 	if err != nil {

@@ -14,8 +14,8 @@ type engine interface {
 	compacts() bool
 	// build makes the database of d in dir and says how it lies there.
 	build(ctx context.Context, d dataset, dir string) (note string, err error)
-	// open opens a database, which compacts if it is told to.
-	open(ctx context.Context, dir string, compacts bool) (database, error)
+	// open opens the database of d, which compacts if it is told to.
+	open(ctx context.Context, d dataset, dir string, compacts bool) (database, error)
 	// scan reads every row.
 	scan(ctx context.Context, dir string, add func(key, value []byte)) error
 }

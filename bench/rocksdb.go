@@ -41,8 +41,28 @@ func (rocks) build(ctx context.Context, d dataset, dir string) (note string, err
 	} else if err := (rocksDatabase{dir, true}).settle(ctx); err != nil {
 		return "", err
 	}
+	return rockLevels(ctx, dir)
+}
+
+// rockLevels says how much of a database is where, as levelsOf does.
+func rockLevels(ctx context.Context, dir string) (string, error) {
 	size, files, err := tablesIn(dir)
-	return fmt.Sprintf("%s in %d tables", megabytes(size), files), err
+	if err != nil {
+		return "", err
+	}
+	out, err := ldb(ctx, dir, "get_property", "rocksdb.levelstats").Output()
+	if err != nil {
+		return "", err
+	}
+	var all, lowest float64
+	for line := range strings.Lines(string(out)) {
+		var level, tables int
+		var mib float64
+		if n, _ := fmt.Sscan(line, &level, &tables, &mib); n == 3 && mib > 0 { // else a heading
+			all, lowest = all+mib, mib
+		}
+	}
+	return fmt.Sprintf("%s in %d tables, %.0f %% of it above its lowest level", megabytes(size), files, 100*(all-lowest)/max(all, 1)), nil
 }
 
 // load writes rows through a pipe. Without a log ldb flushes them when it ends.
@@ -128,7 +148,7 @@ func tablesIn(dir string) (size, files int64, err error) {
 	return size, files, err
 }
 
-func (rocks) open(_ context.Context, dir string, compacts bool) (database, error) {
+func (rocks) open(_ context.Context, _ dataset, dir string, compacts bool) (database, error) {
 	return rocksDatabase{dir, compacts}, nil
 }
 

@@ -50,7 +50,7 @@ func (v varveTool) backup(ctx context.Context, j *job, into string) error {
 }
 
 func (varveTool) restore(ctx context.Context, j *job) error {
-	to := pebblekv.Dir(j.to, &pebblekv.Options{Pebble: pebbleOptions(1 << 30)})
+	to := pebblekv.Dir(j.to, &pebblekv.Options{Pebble: pebbleOptions(anySize)})
 	restored, err := varve.Restore(ctx, varve.Cluster(to), collectionURL(j), nil)
 	if err != nil {
 		return err
