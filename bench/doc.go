@@ -12,8 +12,9 @@
 //
 // Each tool then takes a full backup, gets it back, and takes backups after nothing
 // has changed, after one row in a hundred got a new value, scattered over all keys,
-// and after one in a hundred did that are neighbours; at the end what it has by then
-// is restored. Of each there are wall and CPU time, the bytes that the backup has
+// after one in a hundred did that are neighbours, and once more after scattered ones,
+// when the engine has compacted what it likes; at the end what the tool has by then is
+// restored. Of each there are wall and CPU time, the bytes that the backup has
 // grown by, the memory needed, and, of varve, requests to storage.
 //
 // # Why it is fair
@@ -21,8 +22,8 @@
 //   - Same data: rows are a function of their number, the same in all engines. No
 //     database compresses its blocks, so that whoever compresses does it himself.
 //   - Same state: every tool gets a copy of its own of the database, linked where files
-//     never change, and compacts nothing while it is measured. What was changed is
-//     flushed before.
+//     never change. What was changed is flushed before, and nothing is compacted while
+//     the clock runs. Badger and bbolt, which are loaded in order, have one layout.
 //   - Same cache: all that an operation will read is read once before it, and what others
 //     wrote is on disk.
 //   - Same promise: at the end of each operation everything is synced. What a tool
