@@ -135,3 +135,14 @@ func TestSyntheticOfOtherBytes(t *testing.T) {
 		require.Equal(t, states[i], kvtest.Timeless(to.State(varve.Span{})))
 	}
 }
+
+// TestTablesOneAfterTheOther: a single worker stores each table before it reads the next.
+func TestTablesOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	p := shelfOf(t, &pebble.Options{})
+	c := collectionIn(t, faultblob.New(t, nil), nil)
+	layer, err := c.Backup(t.Context(), varve.Cluster(p), &varve.BackupOptions{Compression: varve.CompressNone, TargetFileBytes: 64 << 10, Concurrency: 1})
+	require.NoError(t, err)
+	require.Greater(t, layer.Stats.Files, int64(3))
+	require.Equal(t, layer.Stats.StoredBytes, layer.Stats.CopiedBytes)
+}

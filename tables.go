@@ -114,14 +114,14 @@ func (r *run) copyTables(ctx context.Context, s export.Snapshot, n int, t task, 
 			return nil, nil, err
 		}
 		at := len(copied)
-		g.Go(func() (err error) {
+		store := func() (err error) {
 			files[at], err = r.copyTable(gctx, table, formatData(r.layer.Path, r.layer.ID, r.spent+n, i), facts)
 			return err
-		})
-		if rows, copied = append(rows, read...), append(copied, table); r.opts.Concurrency > 1 {
-			continue
 		}
-		if err := g.Wait(); err != nil {
+		rows, copied = append(rows, read...), append(copied, table)
+		if r.opts.Concurrency > 1 {
+			g.Go(store)
+		} else if err := store(); err != nil {
 			return nil, nil, err
 		}
 	}
