@@ -111,14 +111,14 @@ func (r *restore) load(ctx context.Context, ingester export.Ingester) (err error
 			return nil
 		})
 	}
-	for _, v := range plan.linked {
-		each(v.span, func() error { return r.link(gctx, tables, v) })
-	}
 	for _, p := range plan.stacked {
 		each(p.span, func() error { return r.stack(gctx, tables, shelf, p) })
 	}
 	for _, p := range plan.merged {
 		each(p.span, func() error { return r.merge(gctx, ingester, shelf, p) })
+	}
+	for _, v := range plan.linked {
+		each(v.span, func() error { return r.link(gctx, tables, v) })
 	}
 	for _, p := range plan.reread {
 		each(p.span, func() error { return r.reread(gctx, shelf, p) })

@@ -2,6 +2,7 @@ package varve
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/varvekv/varve/sink"
 )
@@ -14,24 +15,20 @@ type loadPlan struct {
 	reread  []piece // of what is linked, to be digested
 }
 
-// plan finds what can be linked: all views of a piece, or its bottom, or none.
+// plan finds what can be linked: all views of a piece, or its lower levels, or none.
 func (r *restore) plan() *loadPlan {
 	order := r.info.Order
 	out := new(loadPlan)
 	for _, p := range planPieces(order, clipViews(order, r.content.views, r.spans)) {
+		lower, upper := r.lift(p)
 		parts := p.split(order, partBytes)
-		switch {
-		case r.links(p):
-			out.linked = append(out.linked, p.views...)
-		case r.stacks(p):
-			bottom, upper := p.lift()
-			out.linked = append(out.linked, bottom...)
-			for _, q := range planPieces(order, upper) {
-				out.stacked = append(out.stacked, q.split(order, partBytes)...)
-			}
-		default:
+		if len(lower) == 0 {
 			out.merged = append(out.merged, parts...)
 			continue
+		}
+		out.linked = append(out.linked, lower...)
+		for _, q := range planPieces(order, upper) {
+			out.stacked = append(out.stacked, q.split(order, partBytes)...)
 		}
 		if r.opts.Prove {
 			out.reread = append(out.reread, parts...)
@@ -40,28 +37,28 @@ func (r *restore) plan() *loadPlan {
 	return out
 }
 
-// links reports whether the destination takes the files of p as they are: all of
-// every file counts and is wanted, it knows their format, and it can lay one over
-// another as high as they are.
-func (r *restore) links(p piece) bool {
+// lift takes off p what the destination cannot link: nothing, or the upper levels, as
+// few as leave a place for what they are merged to, or everything.
+func (r *restore) lift(p piece) (lower, upper []view) {
 	if r.tables == nil {
-		return false
+		return nil, p.views
 	}
-	for _, v := range p.views {
-		if !r.takes(v) || len(p.views) > 1 && v.level >= r.tables.Levels {
-			return false
-		}
+	if r.links(p, r.tables.Levels, maxLinked) || len(p.views) == 1 && r.takes(p.views[0]) {
+		return p.views, nil
 	}
-	return p.depth(r.info.Order) <= maxLinked
-}
-
-// takes reports whether the destination takes the file as it is.
-func (r *restore) takes(v view) bool {
-	return v.form.Revisions == r.info.Revisions &&
-		slices.Contains(r.tables.Formats, v.Format) &&
-		(v.KeySchema == "" || slices.Contains(r.tables.KeySchemas, v.KeySchema)) &&
-		(v.Merger == "" || v.Merger == r.info.Merger) &&
-		v.whole(r.info.Order)
+	if r.info.Revisions || !slices.Contains(r.tables.Formats, sink.TableFormat) {
+		return nil, p.views
+	}
+	levels := p.levels()
+	n := sort.Search(len(levels), func(i int) bool {
+		lower, _ := p.cutAbove(levels[i])
+		return !r.links(lower, r.tables.Levels-1, maxLinked-1)
+	})
+	if n == 0 {
+		return nil, p.views
+	}
+	below, above := p.cutAbove(levels[n-1])
+	return below.views, above.views
 }
 
 // maxLinked is how many files may be linked over one another: Pebble puts five under
@@ -69,24 +66,23 @@ func (r *restore) takes(v view) bool {
 // writers wait.
 const maxLinked = 10
 
-// stacks reports whether the bottom files of p can be linked, so that the levels over
-// them need only be merged with one another, and not with all that they lie on.
-func (r *restore) stacks(p piece) bool {
-	if r.tables == nil || r.tables.Levels < 2 || r.info.Revisions || !slices.Contains(r.tables.Formats, sink.TableFormat) {
-		return false
-	}
-	bottom, _ := p.lift()
-	return len(bottom) > 0 && !slices.ContainsFunc(bottom, func(v view) bool { return !r.takes(v) })
-}
-
-// lift takes what lies on others off the bottom level of a chain.
-func (p piece) lift() (bottom, upper []view) {
+// links reports whether the destination takes the files of p as they are, over one
+// another on so many levels and no deeper than that.
+func (r *restore) links(p piece, levels, depth int) bool {
 	for _, v := range p.views {
-		if v.level == 0 {
-			bottom = append(bottom, v)
-		} else {
-			upper = append(upper, v)
+		if !r.takes(v) || v.level >= levels {
+			return false
 		}
 	}
-	return bottom, upper
+	return p.depth(r.info.Order) <= depth
+}
+
+// takes reports whether the destination takes the file as it is: it knows its format,
+// and all of it counts and is wanted.
+func (r *restore) takes(v view) bool {
+	return v.form.Revisions == r.info.Revisions &&
+		slices.Contains(r.tables.Formats, v.Format) &&
+		(v.KeySchema == "" || slices.Contains(r.tables.KeySchemas, v.KeySchema)) &&
+		(v.Merger == "" || v.Merger == r.info.Merger) &&
+		v.whole(r.info.Order)
 }

@@ -78,19 +78,21 @@ func (r *restore) reread(ctx context.Context, shelf *shelf, p piece) (err error)
 
 // stackBytes is about how large a table is that upper levels are merged to. It is
 // built in memory, for the destination wants to know its size first.
-const stackBytes = 32 << 20
+const stackBytes = 8 << 20
 
-// stack merges a piece of upper levels to tables of one level, deletions included.
+// stack merges a piece of upper levels to tables of the lowest of them, deletions
+// included.
 func (r *restore) stack(ctx context.Context, tables export.TableLoader, shelf *shelf, p piece) (err error) {
 	src, err := openSource(ctx, shelf, p, r.info.Order, merge.Changes)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
+	level := min(p.levels()[0], r.tables.Levels-1)
 	var counts sink.Counts
 	w := sink.NewPlainWriter(sink.Form{Order: r.info.Order}, p.span, stackBytes, func(t sink.PlainTable) error {
 		counts = counts.Plus(t.Counts)
-		return loadPlain(ctx, tables, t)
+		return loadPlain(ctx, tables, t, level)
 	})
 	defer w.Abort()
 	for src.Next() {
@@ -108,14 +110,14 @@ func (r *restore) stack(ctx context.Context, tables export.TableLoader, shelf *s
 	return nil
 }
 
-// loadPlain hands over a table that lies on what is linked.
-func loadPlain(ctx context.Context, tables export.TableLoader, t sink.PlainTable) error {
-	w, err := tables.LoadTable(ctx, export.TableInfo{Span: t.Span, Level: 1, Format: sink.TableFormat, Bytes: int64(len(t.Bytes))})
+// loadPlain hands over a table of a level that nothing is linked to there or above.
+func loadPlain(ctx context.Context, tables export.TableLoader, t sink.PlainTable, level int) error {
+	w, err := tables.LoadTable(ctx, export.TableInfo{Span: t.Span, Level: level, Format: sink.TableFormat, Bytes: t.Bytes})
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
-	if _, err := w.Write(t.Bytes); err != nil {
+	if _, err := t.WriteTo(w); err != nil {
 		return err
 	}
 	return w.Finish()

@@ -168,3 +168,26 @@ func (p piece) depth(order *export.Order) int {
 	}
 	return deepest
 }
+
+// levels are those of the views, the lowest first.
+func (p piece) levels() []int {
+	var out []int
+	for _, v := range p.views {
+		out = append(out, v.level)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// cutAbove parts the views up to a level from those that lie on them.
+func (p piece) cutAbove(level int) (lower, upper piece) {
+	lower.span, upper.span = p.span, p.span
+	for _, v := range p.views {
+		side := &lower
+		if v.level > level {
+			side = &upper
+		}
+		side.views, side.bytes = append(side.views, v), side.bytes+v.Size
+	}
+	return lower, upper
+}

@@ -3,6 +3,7 @@ package sink
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/varvekv/varve/export"
@@ -11,9 +12,14 @@ import (
 // PlainTable is a table as a store ingests it, held in memory.
 type PlainTable struct {
 	Span   export.Span // holds every key of the table
-	Bytes  []byte      // in TableFormat; the next table is built in their place
+	Bytes  int64       // as it is ingested, in TableFormat
 	Counts Counts
+	plain  *pages
 }
+
+// WriteTo writes the table to w. It must be called before the writer goes on: the next
+// table is built in the place of this one.
+func (t PlainTable) WriteTo(w io.Writer) (int64, error) { return t.plain.WriteTo(w) }
 
 // PlainWriter turns the entries of one span into tables in memory, which do not
 // overlap: what several levels have merged to, for a store that takes tables. Their
@@ -26,7 +32,7 @@ type PlainWriter struct {
 	done  func(PlainTable) error
 
 	span  export.Span // what is left of the writer's
-	buf   bytes.Buffer
+	plain pages
 	table *table         // nil between tables
 	held  []export.Entry // ranges that the current table has yet to write, by start
 	last  []byte
@@ -69,8 +75,8 @@ func (w *PlainWriter) add(e *export.Entry) error {
 
 func (w *PlainWriter) begin() {
 	if w.table == nil {
-		w.buf.Reset()
-		w.table = newPlainTable(&w.buf, w.form, Above)
+		w.plain.reset()
+		w.table = newPlainTable(&w.plain, w.form, Above)
 	}
 }
 
@@ -97,7 +103,7 @@ func (w *PlainWriter) end(at []byte) error {
 	}
 	span := export.Span{Start: w.span.Start, End: at}
 	w.held, w.span.Start = rest, at
-	if err := w.done(PlainTable{Span: span, Bytes: w.buf.Bytes(), Counts: t.counts}); err != nil {
+	if err := w.done(PlainTable{Span: span, Bytes: w.plain.size, Counts: t.counts, plain: &w.plain}); err != nil {
 		return err
 	}
 	if len(rest) > 0 {

@@ -21,8 +21,9 @@ func framed(t *testing.T, bucket *objectio.Bucket, n int, p sink.PlainTable) sin
 	w, err := frame.NewWriter(frame.Raw)
 	require.NoError(t, err)
 	require.NoError(t, w.Reset(&stored))
-	_, err = w.Write(p.Bytes)
+	written, err := p.WriteTo(w)
 	require.NoError(t, err)
+	require.Equal(t, p.Bytes, written)
 	facts, err := w.Finish()
 	require.NoError(t, err)
 	require.NoError(t, bucket.Create(t.Context(), name(n), stored.Bytes()))
@@ -77,7 +78,10 @@ func TestPlainTablesLieOnOthers(t *testing.T) {
 	var tables int
 	p := sink.NewPlainWriter(sink.Form{}, export.Span{}, 1<<20, func(table sink.PlainTable) error {
 		tables++
-		require.Equal(t, []pebble.InternalKeyKind{pebble.InternalKeyKindSetWithDelete, pebble.InternalKeyKindDelete}, kindsOf(t, table.Bytes))
+		var plain bytes.Buffer
+		_, err := table.WriteTo(&plain)
+		require.NoError(t, err)
+		require.Equal(t, []pebble.InternalKeyKind{pebble.InternalKeyKindSetWithDelete, pebble.InternalKeyKindDelete}, kindsOf(t, plain.Bytes()))
 		return nil
 	})
 	require.NoError(t, p.Add(&export.Entry{Kind: export.Set, Key: []byte("a"), Value: []byte("1")}))
