@@ -78,8 +78,9 @@ func (t *tableFile) mayBeSound() bool {
 		t.points.SyntheticPrefixAndSuffix.IsUnset() && (zeroed || ingested)
 }
 
-// own is the span that the i-th table of the bottom speaks for, up to the next one: it
-// must lie in span, and share no prefix with a neighbour.
+// own is the span that the i-th table of the bottom speaks for, up to the prefix of the
+// next one: it must lie in span, and hold all of the table. That no prefix is shared
+// does not follow from this, for an empty one, as an end, is behind all keys.
 func (c *checkpoint) own(bottom []*tableFile, i int, span export.Span) (export.Span, bool) {
 	cmp := c.pebble.Comparer.Compare
 	t := bottom[i]

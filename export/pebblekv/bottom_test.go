@@ -1,6 +1,7 @@
 package pebblekv_test
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strings"
@@ -12,107 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvekv/varve/export"
-	"github.com/varvekv/varve/export/kvtest"
 )
-
-// littleTables makes tables of a kilobyte, in several blocks.
-func littleTables(o *pebble.Options) *pebble.Options {
-	for level := range o.TargetFileSizes {
-		o.TargetFileSizes[level], o.Levels[level].BlockSize = 1<<10, 256
-	}
-	o.DisableAutomaticCompactions = true
-	return o
-}
-
-// bed is a database of which a thousand keys have sunk to the bottom.
-type bed struct {
-	*rig
-	key func(i int) []byte
-}
-
-const bedKeys = 1000
-
-func newBed(t *testing.T, o *pebble.Options, key func(i int) []byte) *bed {
-	t.Helper()
-	b := &bed{rig: newRig(t, littleTables(o)), key: key}
-	b.write(t, 0, bedKeys)
-	b.compact(t)
-	return b
-}
-
-func (b *bed) write(t *testing.T, from, to int) {
-	t.Helper()
-	for i := from; i < to; i++ {
-		value := fmt.Appendf(nil, "%d of %d", i, b.tables)
-		require.NoError(t, b.db.Set(b.key(i), value, pebble.NoSync))
-	}
-	b.tables++ // values differ from time to time
-}
-
-func (b *bed) compact(t *testing.T) {
-	t.Helper()
-	require.NoError(t, b.db.Flush())
-	require.NoError(t, b.db.Compact(t.Context(), []byte("a\x00"), []byte("z\x00"), false)) // bare prefixes of any order here
-}
-
-// bottom are the tables of the bottom level, as Pebble lists them.
-func (b *bed) bottom(t *testing.T) []pebble.SSTableInfo {
-	t.Helper()
-	levels, err := b.db.SSTables(pebble.WithProperties())
-	require.NoError(t, err)
-	return levels[6]
-}
-
-// choice is what a snapshot of the database chooses of span, which it makes the state
-// of span with what lies over it.
-func (b *bed) choice(t *testing.T, span export.Span, least, most int64) []export.TableInfo {
-	t.Helper()
-	s := b.snapshot(t, export.SnapshotOptions{})
-	defer func() { require.NoError(t, s.Close()) }()
-	exporter := s.(export.TableExporter)
-	tables, err := exporter.Tables(t.Context(), span, least, most)
-	require.NoError(t, err)
-	var infos []export.TableInfo
-	var made []export.Entry
-	for _, table := range tables {
-		infos = append(infos, table.Info())
-		c, err := table.Entries(t.Context())
-		require.NoError(t, err)
-		made = append(made, drain(t, c)...)
-	}
-	changes, err := exporter.Over(t.Context(), span, tables, true)
-	require.NoError(t, err)
-	info, err := b.store.Info(t.Context())
-	require.NoError(t, err)
-	want, err := kvtest.Collect(t.Context(), s, export.Request{Span: span})
-	require.NoError(t, err)
-	require.Equal(t, texts(kvtest.Canonical(info.Order, want)), texts(kvtest.Apply(info.Order, made, drain(t, changes))))
-	return infos
-}
-
-func (b *bed) all(t *testing.T) []export.TableInfo {
-	t.Helper()
-	return b.choice(t, export.Span{}, 1, math.MaxInt64)
-}
-
-func drain(t *testing.T, c export.Cursor) []export.Entry {
-	t.Helper()
-	var all []export.Entry
-	for c.Next() {
-		all = append(all, c.Entry().Clone())
-	}
-	require.NoError(t, c.Err())
-	require.NoError(t, c.Close())
-	return all
-}
-
-func texts(entries []export.Entry) []string {
-	out := make([]string, len(entries))
-	for i := range entries {
-		out[i] = line(&entries[i])
-	}
-	return out
-}
 
 func suffixFlavor() flavor {
 	all := flavors()
@@ -281,21 +182,51 @@ func TestTablesIngestedUnsound(t *testing.T) {
 // have versions of one key at most the later is chosen.
 func TestTablesThatShareAPrefix(t *testing.T) {
 	t.Parallel()
-	key := func(i int) []byte { // three prefixes in all
-		return cockroachkvs.EncodeMVCCKey(nil, plainKey(i/400), uint64(1+i%400), 0)
+	for _, test := range []struct {
+		name    string
+		options *pebble.Options
+		key     func(i int) []byte // three prefixes in all
+	}{
+		{"suffixes", suffixFlavor().options(), func(i int) []byte {
+			return cockroachkvs.EncodeMVCCKey(nil, plainKey(i/400), uint64(1+i%400), 0)
+		}},
+		// As the end of a span the first prefix would be that of all keys.
+		{"the first is empty", &pebble.Options{Comparer: splitAt()}, func(i int) []byte {
+			return fmt.Appendf(nil, "%s@%03d", strings.Repeat("k", i/400), i%400)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, test.options, test.key)
+			split := b.popts.Comparer.Split
+			prefix := func(k []byte) string { return string(k[:split(k)]) }
+			bottom := b.bottom(t)
+			apart := 0
+			for i := range bottom {
+				if i+1 == len(bottom) || prefix(bottom[i].Largest.UserKey) != prefix(bottom[i+1].Smallest.UserKey) {
+					apart++
+				}
+			}
+			require.Greater(t, len(bottom), 6)
+			require.Less(t, apart, 4)
+			require.Len(t, b.all(t), apart)
+		})
 	}
-	b := newBed(t, suffixFlavor().options(), key)
-	bottom := b.bottom(t)
-	prefix := func(k []byte) string { return string(k[:cockroachkvs.Split(k)]) }
-	apart := 0
-	for i := range bottom {
-		if i+1 == len(bottom) || prefix(bottom[i].Largest.UserKey) != prefix(bottom[i+1].Smallest.UserKey) {
-			apart++
+}
+
+// splitAt orders bytewise keys of letters, whose suffixes begin with an @.
+func splitAt() *pebble.Comparer {
+	c := *pebble.DefaultComparer
+	c.Name = "varve.test.at"
+	c.Split = func(k []byte) int {
+		if i := bytes.IndexByte(k, '@'); i >= 0 {
+			return i
 		}
+		return len(k)
 	}
-	require.Greater(t, len(bottom), 6)
-	require.Less(t, apart, 4)
-	require.Len(t, b.all(t), apart)
+	c.Separator = func(dst, a, _ []byte) []byte { return append(dst, a...) }
+	c.Successor = func(dst, a []byte) []byte { return append(dst, a...) }
+	return &c
 }
 
 func TestTablesOfSize(t *testing.T) {
