@@ -37,7 +37,7 @@ func TestMutants(t *testing.T) {
 		out, err := mutant{}.run(t)
 		require.NoError(t, err, "the code as it is\n%s", out)
 	})
-	for _, m := range slices.Concat(differenceMutants(), tableMutants(), layerMutants()) {
+	for _, m := range allMutants() {
 		t.Run(m.name, func(t *testing.T) {
 			out, err := m.run(t)
 			var exit *exec.ExitError
@@ -48,10 +48,14 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+func allMutants() []mutant {
+	return slices.Concat(differenceMutants(), tableMutants(), layerMutants())
+}
+
 // TestMutantsApply: each of them finds the code that it breaks.
 func TestMutantsApply(t *testing.T) {
 	t.Parallel()
-	for _, m := range slices.Concat(differenceMutants(), tableMutants(), layerMutants()) {
+	for _, m := range allMutants() {
 		t.Run(m.name, func(t *testing.T) { m.overlay(t) })
 	}
 }

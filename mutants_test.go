@@ -1,5 +1,7 @@
 package varve_test
 
+import "slices"
+
 // differenceMutants break how a Pebble store finds what has changed.
 func differenceMutants() []mutant {
 	const (
@@ -93,8 +95,13 @@ func differenceMutants() []mutant {
 // inPebblekv is a test of that package.
 func inPebblekv(test string) []string { return []string{"./export/pebblekv", "^Test" + test + "$"} }
 
-// tableMutants break how whole tables are chosen, read and copied.
+// tableMutants break how whole tables are chosen, read and copied, and what is written
+// over them.
 func tableMutants() []mutant {
+	return slices.Concat(choiceMutants(), readingMutants(), copyMutants())
+}
+
+func choiceMutants() []mutant {
 	const (
 		bottom = "export/pebblekv/bottom.go"
 		whole  = "export/pebblekv/wholetable.go"
@@ -107,15 +114,84 @@ func tableMutants() []mutant {
 			{bottom, "len(t.blobs) == 0 &&", "len(t.blobs) >= 0 &&"},
 			{whole, "p.NumValuesInBlobFiles == 0 &&", ""},
 		}, test: inPebblekv("TablesWithValuesElsewhere")},
-		{name: "tables that reach out of the span are copied", edits: []edit{
-			{bottom, "return own, span.Contains(c.store.order, own.Start) && own.Contains(c.store.order, t.Largest.UserKey)", "return own, true"},
+		{name: "tables with ranges are copied", edits: []edit{
+			{whole, "return len(covered) == 0 &&", "return len(covered) >= 0 &&"},
+		}, test: inPebblekv("UnsoundTable")},
+		{name: "tables that begin before their span are copied", edits: []edit{
+			{bottom, "return own, span.Contains(c.store.order, own.Start) &&", "return own,"},
 		}, test: inPebblekv("TablesReachingOut")},
+		{name: "tables that end after their span are copied", edits: []edit{
+			{bottom, "&& own.Contains(c.store.order, t.Largest.UserKey)", ""},
+		}, test: inPebblekv("TablesReachingOut")},
+		{name: "tables that share a prefix with the next are copied", edits: []edit{
+			{bottom, "if cmp(c.prefix(t.Largest.UserKey), next) >= 0 {", "if cmp(c.prefix(t.Largest.UserKey), next) > 0 {"},
+		}, test: inPebblekv("TablesThatShareAPrefix")},
+		{name: "tables are copied whatever lies over them", edits: []edit{
+			{bottom, "2*over[i] > size", "over[i] < 0"},
+		}, test: inPebblekv("TablesUnderNewer")},
+		{name: "tables are copied where frames would be smaller", edits: []edit{
+			{"tables.go", "t.Bytes >= t.LogicalBytes/8*7", "t.Bytes >= 0"},
+		}, test: []string{".", "^TestWorthCopying$"}},
+	}
+}
+
+func readingMutants() []mutant {
+	const whole = "export/pebblekv/wholetable.go"
+	return []mutant{
+		{name: "a record with a sequence number is copied", edits: []edit{
+			{whole, "case k.SeqNum() != 0:", "case k.SeqNum() != k.SeqNum():"},
+		}, test: inPebblekv("UnsoundTable")},
+		{name: "a record of any kind is copied", edits: []edit{
+			{whole, "case k.Kind() != pebble.InternalKeyKindSet:", "case k.Kind() != k.Kind():"},
+		}, test: inPebblekv("UnsoundWhateverPropertiesSay")},
 		{name: "tombstones are copied", edits: []edit{
 			{whole, "case k.Kind() != pebble.InternalKeyKindSet:", "case k.Kind() == pebble.InternalKeyKindMerge:"},
 		}, test: inPebblekv("UnsoundWhateverPropertiesSay")},
+		{name: "a record that readers pass over is copied", edits: []edit{
+			{whole, "HideObsoletePoints: true", "HideObsoletePoints: false"},
+		}, test: inPebblekv("UnsoundTable")},
 		{name: "a key that comes again is copied", edits: []edit{
 			{whole, "c.cmp(c.last, k.UserKey) >= 0:", "c.cmp(c.last, k.UserKey) > 0:"},
 		}, test: inPebblekv("KeyComesAgain")},
+		{name: "a record may be missing", edits: []edit{
+			{whole, "case c.count != known:", "case c.count > known:"},
+		}, test: inPebblekv("TableOfOtherSize")},
+		{name: "keys before the span are copied", edits: []edit{
+			{whole, "case c.count == 0 && !", "case c.count < 0 && !"},
+		}, test: inPebblekv("TableOutsideOfItsSpan")},
+		{name: "keys after the span are copied", edits: []edit{
+			{whole, "case c.count > 0 && !", "case c.count < 0 && !"},
+		}, test: inPebblekv("TableOutsideOfItsSpan")},
+	}
+}
+
+func copyMutants() []mutant {
+	const (
+		bottom = "export/pebblekv/bottom.go"
+		tables = "tables.go"
+	)
+	return []mutant{
+		{name: "what lies over the tables is left out", edits: []edit{
+			{bottom, "d.after = append(d.after, t)", "_ = t"},
+		}},
+		{name: "the log over the tables is left out", edits: []edit{
+			{bottom, "d.survey(ctx, c)", "d.survey(ctx)"},
+		}},
+		{name: "tables that were not copied are left out", edits: []edit{
+			{bottom, "if !copied[t] {", "if !copied[t] && t.level < bottomLevel {"},
+		}},
+		{name: "tables are taken in the order in which they are given", edits: []edit{
+			{bottom, "	slices.SortFunc(under.tables, func", "	_ = append([]any{}, func"},
+		}, test: []string{"./export/pebblekv", "^TestConformance$/^default_in_memory$/^Tables$"}},
+		{name: "unsound tables are copied", edits: []edit{
+			{tables, "			continue\n		}\n		if err != nil {", "			err = nil\n		}\n		if err != nil {"},
+		}, test: []string{".", "^TestTablesProveUnsound$"}},
+		{name: "what lies over tables uncovers them", edits: []edit{
+			{"export.go", "if r.parent != nil || tier > 0 {", "if r.parent != nil {"},
+		}, test: []string{".", "^TestSingleDeleteOverTables$"}},
+		{name: "what was replaced in tables stays in the digest", edits: []edit{
+			{tables, "count(part, e, changes.Former())", "count(part, e, nil)"},
+		}},
 		{name: "a table that was changed is taken for the one that is stored", edits: []edit{
 			{"synthesize.go", "if !same || r.bucket", "if !same && t == nil || r.bucket"},
 		}, test: []string{".", "^TestSyntheticOfOtherBytes$"}},
