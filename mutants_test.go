@@ -176,7 +176,7 @@ func copyMutants() []mutant {
 		}},
 		{name: "the log over the tables is left out", edits: []edit{
 			{bottom, "d.survey(ctx, c)", "d.survey(ctx)"},
-		}},
+		}, test: inPebblekv("TablesUnderLog")},
 		{name: "tables that were not copied are left out", edits: []edit{
 			{bottom, "if !copied[t] {", "if !copied[t] && t.level < bottomLevel {"},
 		}},
@@ -191,7 +191,7 @@ func copyMutants() []mutant {
 		}, test: []string{".", "^TestSingleDeleteOverTables$"}},
 		{name: "what was replaced in tables stays in the digest", edits: []edit{
 			{tables, "count(part, e, changes.Former())", "count(part, e, nil)"},
-		}},
+		}, test: []string{".", "^TestFullOfTables$"}},
 		{name: "a table that was changed is taken for the one that is stored", edits: []edit{
 			{"synthesize.go", "if !same || r.bucket", "if !same && t == nil || r.bucket"},
 		}, test: []string{".", "^TestSyntheticOfOtherBytes$"}},

@@ -92,6 +92,26 @@ func TestTablesUnderLittle(t *testing.T) {
 	}
 }
 
+// TestTablesUnderLog: what is written between the flush and the copy of the log comes
+// over what is copied, and is in no table.
+func TestTablesUnderLog(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(*pebble.DB) error{
+		"set":       func(db *pebble.DB) error { return db.Set(plainKey(500), []byte("new"), pebble.Sync) },
+		"delete":    func(db *pebble.DB) error { return db.Delete(plainKey(500), pebble.Sync) },
+		"range":     func(db *pebble.DB) error { return db.DeleteRange(plainKey(400), plainKey(500), pebble.Sync) },
+		"range key": func(db *pebble.DB) error { return db.RangeKeySet(plainKey(400), plainKey(500), nil, nil, pebble.Sync) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := &stallingFS{FS: vfs.NewMem()}
+			b := newBed(t, &pebble.Options{FS: fs}, plainKey)
+			fs.stall = func() { require.NoError(t, write(b.db)) }
+			require.Len(t, b.all(t), len(b.bottom(t)))
+		})
+	}
+}
+
 func TestTablesExcised(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, &pebble.Options{FormatMajorVersion: pebble.FormatVirtualSSTables}, plainKey)
