@@ -22,13 +22,14 @@ type mutant struct {
 	name  string
 	edits []edit
 	test  []string // package and test that must fail, where the model's does not get there
+	vital bool     // tried with -short, too
 }
 
 type edit struct{ file, from, to string }
 
 // TestMutants breaks the code in one way after the other, in copies of single files
 // that the compiler takes for the real ones, and wants the model to notice: a rule
-// that nothing depends on is none.
+// that nothing depends on is none. With -short it tries the vital ones.
 func TestMutants(t *testing.T) {
 	if !*runMutants {
 		t.Skip("takes minutes; -mutants")
@@ -38,6 +39,9 @@ func TestMutants(t *testing.T) {
 		require.NoError(t, err, "the code as it is\n%s", out)
 	})
 	for _, m := range allMutants() {
+		if testing.Short() && !m.vital {
+			continue
+		}
 		t.Run(m.name, func(t *testing.T) {
 			out, err := m.run(t)
 			var exit *exec.ExitError

@@ -14,25 +14,25 @@ func differenceMutants() []mutant {
 		moment     = "export/pebblekv/moment.go"
 	)
 	return []mutant{
-		{name: "tables that only the base has are skipped", edits: []edit{
+		{name: "tables that only the base has are skipped", vital: true, edits: []edit{
 			{difference, "d.before = slices.DeleteFunc(slices.Clone(before), func(t *tableFile) bool { return matched[t] })", "d.before = nil"},
 		}},
 		{name: "tables that only the later one has are skipped", edits: []edit{
 			{difference, "d.after = append(d.after, t)", "_ = t"},
 		}},
-		{name: "the log is skipped", edits: []edit{
+		{name: "the log is skipped", vital: true, edits: []edit{
 			{difference, "d.survey(ctx, base, now)", "d.survey(ctx)"},
 		}},
 		{name: "the log of the base is skipped", edits: []edit{
 			{difference, "d.survey(ctx, base, now)", "d.survey(ctx, now)"},
 		}},
-		{name: "range deletions are ignored", edits: []edit{
+		{name: "range deletions are ignored", vital: true, edits: []edit{
 			{lsm, "open := r.NewRawRangeDelIter", "open := r.NewRawRangeKeyIter"},
 		}, test: inPebblekv("RangeFromTheFirstKey")},
 		{name: "range keys are ignored", edits: []edit{
 			{lsm, "open = r.NewRawRangeKeyIter", "open = r.NewRawRangeDelIter"},
 		}},
-		{name: "the last key of the log in a span is left out", edits: []edit{
+		{name: "the last key of the log in a span is left out", vital: true, edits: []edit{
 			{difference, "keys = keys[:to]", "keys = keys[:max(to-1, 0)]"},
 		}},
 		{name: "the largest key of a table is above all", edits: []edit{
@@ -183,7 +183,7 @@ func copyMutants() []mutant {
 		{name: "tables are taken in the order in which they are given", edits: []edit{
 			{bottom, "	slices.SortFunc(under.tables, func", "	_ = append([]any{}, func"},
 		}, test: []string{"./export/pebblekv", "^TestConformance$/^default_in_memory$/^Tables$"}},
-		{name: "unsound tables are copied", edits: []edit{
+		{name: "unsound tables are copied", vital: true, edits: []edit{
 			{tables, "			continue\n		}\n		if err != nil {", "			err = nil\n		}\n		if err != nil {"},
 		}, test: []string{".", "^TestTablesProveUnsound$"}},
 		{name: "what lies over tables uncovers them", edits: []edit{
