@@ -88,8 +88,7 @@ func (t *Tx) put(ctx context.Context, key, stored []byte) error {
 // needs mu, which it may let go of; t is running still when it returns nil.
 func (t *Tx) acquire(ctx context.Context, key []byte) error {
 	s := t.store
-	all := export.Timestamp{WallNanos: 1<<63 - 1}
-	if err := s.pass(ctx, func() []lock { return s.lockAt(key, all, t) }, t.settle); err != nil {
+	if err := s.pass(ctx, func() []lock { return s.lockAt(key, endOfTime(), t) }, t.settle); err != nil {
 		return err
 	}
 	if err := t.ended(); err != nil {
