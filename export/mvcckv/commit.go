@@ -126,6 +126,10 @@ func (c *commit) build(newest export.Timestamp) ([]string, error) {
 			return nil, err
 		}
 	}
+	// Who has a timestamp to write at already must not write here below that of the load.
+	for _, span := range c.spans {
+		s.reads.span(span, s.clock.last)
+	}
 	at, err := s.clock.tick()
 	if err != nil {
 		return nil, err

@@ -117,6 +117,26 @@ func TestIngestAboveReads(t *testing.T) {
 	}
 }
 
+// TestReplaceTakesLateWrites: a transaction that began to write before a load, and
+// writes in its span while it is built, does not slip through below.
+func TestReplaceTakesLateWrites(t *testing.T) {
+	t.Parallel()
+	files := &hooked{FS: vfs.NewMem()}
+	s := newStore(t, options(files))
+	set(t, s, "a", "old")
+	writer := begin(t, s, nil)
+	put(t, writer, "z", "elsewhere")
+	files.created = func(path string) {
+		if strings.Contains(path, "built") {
+			files.created = nil
+			put(t, writer, "c", "meanwhile")
+			commit(t, writer)
+		}
+	}
+	load(t, s, export.IngestOptions{Spans: []export.Span{{End: []byte("m")}}, Replace: true}, "a=new")
+	require.Equal(t, []string{"set a=new", "set z=elsewhere"}, holds(t, s))
+}
+
 // hooked tells of files that are created.
 type hooked struct {
 	vfs.FS
@@ -240,9 +260,13 @@ func TestLinkedTablesAreInspected(t *testing.T) {
 	t.Parallel()
 	bare := func(key string) []byte { return cockroachkvs.EncodeMVCCKey(nil, []byte(key), 0, 0) }
 	for what, write := range map[string]func(w *sstable.Writer) error{
-		"a bare key":     func(w *sstable.Writer) error { return w.Set(bare("a"), nil) },
-		"a record":       func(w *sstable.Writer) error { return w.Set(cockroachkvs.EncodeKey(nil, []byte("\x00m"), make([]byte, 17)), nil) },
-		"another mark":   func(w *sstable.Writer) error { return w.Set(cockroachkvs.EncodeMVCCKey(nil, []byte("a"), 1, 0), []byte{7}) },
+		"a bare key": func(w *sstable.Writer) error { return w.Set(bare("a"), nil) },
+		"a record": func(w *sstable.Writer) error {
+			return w.Set(cockroachkvs.EncodeKey(nil, []byte("\x00m"), make([]byte, 17)), nil)
+		},
+		"another mark": func(w *sstable.Writer) error {
+			return w.Set(cockroachkvs.EncodeMVCCKey(nil, []byte("a"), 1, 0), []byte{7})
+		},
 		"a tombstone":    func(w *sstable.Writer) error { return w.Delete(cockroachkvs.EncodeMVCCKey(nil, []byte("a"), 1, 0)) },
 		"a range key":    func(w *sstable.Writer) error { return w.RangeKeySet(bare("a"), bare("b"), nil, nil) },
 		"a range delete": func(w *sstable.Writer) error { return w.DeleteRange(bare("a"), bare("b")) },

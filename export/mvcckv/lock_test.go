@@ -153,6 +153,25 @@ func TestExportPushes(t *testing.T) {
 	require.Equal(t, []string{"set a=1"}, exported(t, snap, export.Request{}))
 }
 
+// TestResumeBeyondLock: an export does not meet again what lies before its position.
+func TestResumeBeyondLock(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, nil)
+	for _, key := range []string{"a", "c", "d"} {
+		set(t, s, key, "1")
+	}
+	put(t, begin(t, s, nil), "b", "2")
+	snap := snapshot(t, s, export.SnapshotOptions{})
+	defer snap.Close()
+	for _, resume := range []string{"b", "c"} {
+		got := exported(t, snap, export.Request{Resume: &export.Position{Key: []byte(resume)}})
+		require.Equal(t, "set d=1", got[len(got)-1])
+	}
+	_, err := kvtest.Collect(t.Context(), snap, export.Request{Resume: &export.Position{Key: []byte("a")}})
+	var locked *export.LockedError
+	require.ErrorAs(t, err, &locked)
+}
+
 // syncGate holds up syncs of the write-ahead log while it is shut.
 type syncGate struct {
 	mu   sync.Mutex
@@ -191,6 +210,22 @@ func (g *syncGate) close() (open func()) {
 	}
 }
 
+// impatient is a context that ends when somebody waits for it to end.
+func impatient(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	return waited{ctx, cancel}
+}
+
+type waited struct {
+	context.Context
+	cancel func()
+}
+
+func (w waited) Done() <-chan struct{} {
+	w.cancel()
+	return w.Context.Done()
+}
+
 // TestDecided: from the moment that a commit is decided nobody can push it, and until
 // it is durable nobody sees it.
 func TestDecided(t *testing.T) {
@@ -211,30 +246,20 @@ func TestDecided(t *testing.T) {
 		done <- err
 	}()
 	<-gate.met
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := reader.Get(ctx, []byte("a"))
-	require.ErrorIs(t, err, context.Canceled)
+	_, err := reader.Get(impatient(t), []byte("a"))
+	require.ErrorIs(t, err, context.Canceled, "it waits")
 	_, err = kvtest.Collect(t.Context(), snap, export.Request{})
 	var locked *export.LockedError
 	require.ErrorAs(t, err, &locked)
-	got := make(chan []export.Entry, 1)
-	go func() {
-		entries, err := kvtest.Collect(t.Context(), snap, export.Request{Locks: export.PushLocks})
-		if err != nil {
-			t.Error(err)
-		}
-		got <- entries
-	}()
+	_, err = kvtest.Collect(impatient(t), snap, export.Request{Locks: export.PushLocks})
+	require.ErrorIs(t, err, context.Canceled, "it waits")
 	select {
-	case <-got:
-		t.Error("the export did not wait")
 	case <-done:
 		t.Error("the commit did not wait")
 	default:
 	}
 	open()
 	require.NoError(t, <-done)
-	require.Equal(t, []string{"set a=2"}, lines(<-got))
+	require.Equal(t, []string{"set a=2"}, exported(t, snap, export.Request{Locks: export.PushLocks}))
 	require.Equal(t, "2", get(t, reader, "a"))
 }

@@ -65,12 +65,15 @@ func versioned(o *pebble.Options) *pebble.Options {
 	full.KeySchemas = sstable.MakeKeySchemas(&cockroachkvs.KeySchema)
 	full.BlockPropertyCollectors = cockroachkvs.BlockPropertyCollectors
 	full.FormatMajorVersion = formatVersion
+	// Columnar blocks cannot hold the empty key, and those of rows are no slower.
+	full.Experimental.EnableColumnarBlocks = func() bool { return false }
 	full.EnsureDefaults()
 	return full
 }
 
-// formatVersion brings columnar tables. It is named and not the newest, so that a
-// newer Pebble leaves the database readable for the one before.
+// formatVersion takes columnar tables, which others may write, when they are linked. It
+// is named and not the newest, so that a newer Pebble leaves the database readable for
+// the one before.
 const formatVersion = pebble.FormatColumnarBlocks
 
 // drawID is 16 random bytes.
