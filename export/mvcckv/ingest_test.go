@@ -88,19 +88,12 @@ func TestIngestAboveReads(t *testing.T) {
 			s := newStore(t, options(files))
 			set(t, s, "a", "old")
 			var views []export.Snapshot
-			files.created = func(path string) { // a table of the load
-				if !strings.Contains(path, "built") {
-					return
+			files.building = func() {
+				if len(views) == 2 {
+					return // the last try is alone
 				}
 				disturb(t, s)
-				view := snapshot(t, s, export.SnapshotOptions{})
-				views = append(views, view)
-			}
-			built := files.created
-			files.created = func(path string) {
-				if len(views) < 2 { // the last try is alone
-					built(path)
-				}
+				views = append(views, snapshot(t, s, export.SnapshotOptions{}))
 			}
 			load(t, s, export.IngestOptions{Spans: []export.Span{{}}, Replace: true}, "a=new", "b=new")
 			require.Len(t, views, 2)
@@ -126,26 +119,24 @@ func TestReplaceTakesLateWrites(t *testing.T) {
 	set(t, s, "a", "old")
 	writer := begin(t, s, nil)
 	put(t, writer, "z", "elsewhere")
-	files.created = func(path string) {
-		if strings.Contains(path, "built") {
-			files.created = nil
-			put(t, writer, "c", "meanwhile")
-			commit(t, writer)
-		}
+	files.building = func() {
+		files.building = nil
+		put(t, writer, "c", "meanwhile")
+		commit(t, writer)
 	}
 	load(t, s, export.IngestOptions{Spans: []export.Span{{End: []byte("m")}}, Replace: true}, "a=new")
 	require.Equal(t, []string{"set a=new", "set z=elsewhere"}, holds(t, s))
 }
 
-// hooked tells of files that are created.
+// hooked tells of tables that a commit builds, in its goroutine.
 type hooked struct {
 	vfs.FS
-	created func(path string)
+	building func()
 }
 
 func (h *hooked) Create(path string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if h.created != nil {
-		h.created(path)
+	if strings.Contains(path, "built") && h.building != nil {
+		h.building()
 	}
 	return h.FS.Create(path, c)
 }
