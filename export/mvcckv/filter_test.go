@@ -16,7 +16,9 @@ import (
 func TestTimeFilter(t *testing.T) {
 	t.Parallel()
 	const keys = 20_000
-	s := newStore(t, options(vfs.NewMem()))
+	opts := options(vfs.NewMem())
+	opts.Pebble.DisableAutomaticCompactions = true // which would mix old and new
+	s := newStore(t, opts)
 	key := func(i int) []byte { return fmt.Appendf(nil, "key %06d", i) }
 	fill := func(round, step int) {
 		for from := 0; from < keys; from += 1000 {

@@ -32,10 +32,10 @@ func (s *Store) pass(ctx context.Context, find func() []lock, settle func(lock) 
 		}
 		var decided *Tx
 		for _, l := range find() {
-			switch state := l.holder.state; {
-			case state == committing:
+			switch l.holder.state {
+			case committing:
 				decided = l.holder
-			case state == running || state == dead: // else its first lock was settled
+			case running, dead: // else an earlier lock of it was settled
 				if err := settle(l); err != nil {
 					return err
 				}

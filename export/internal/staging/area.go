@@ -248,7 +248,7 @@ func (s *Area) finish(u unfinished, span export.Span, level int, tables []string
 	if err := durable.SyncDir(s.fs, s.dir); err != nil { // the tables' names, before a record lists them
 		return err
 	}
-	if err := s.writeRecord(name, record{Level: level, Span: export.Span(span), Tables: tables}); err != nil {
+	if err := s.writeRecord(name, record{Level: level, Span: span, Tables: tables}); err != nil {
 		return err
 	}
 	s.mu.Lock()

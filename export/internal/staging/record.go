@@ -91,7 +91,7 @@ func (s *Area) takeUp(name string, r record) error {
 			return err
 		}
 	}
-	span := export.Span(r.Span)
+	span := r.Span
 	if err := s.claim(span, r.Level); err != nil {
 		return fmt.Errorf("what was staged as %s does not fit: %w", span, err)
 	}
