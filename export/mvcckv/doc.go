@@ -65,7 +65,8 @@
 // value is a deletion, any other begins with a one. That is exactly how varve stores
 // layers with revisions, so that tables can be linked as they are. Comparer, key schema
 // and block properties are cockroachkvs's, too: changes since a moment are read
-// without the blocks, and the tables, that hold none.
+// without the blocks, and the tables, that hold none. Tables are those of rows, since
+// columnar blocks, which are taken as well, cannot hold the empty key.
 //
 // The store's own records, which are locks, transactions, named snapshots and one of
 // itself, are in the same database, for they must change in one batch with versions.

@@ -196,11 +196,16 @@ func (t *Tx) commit(ctx context.Context) (export.Timestamp, error) {
 	t.state = committing
 	s.running.Add(1)
 	defer s.running.Done()
-	if err := t.decide(); err != nil {
+	err := t.decide()
+	if err == nil {
+		err = s.resolve(t, committed)
+	}
+	if err != nil { // the next process finds out
 		s.broken = fmt.Errorf("the store is in doubt about a commit: %w", err)
+		t.end(committing)
 		return export.Timestamp{}, s.broken
 	}
-	return t.write, s.resolve(t, committed)
+	return t.write, nil
 }
 
 // decide makes the record of a committed transaction durable, and with it, for they
