@@ -57,7 +57,7 @@ func (c *cursor) Next() bool {
 }
 
 func (c *cursor) fail(err error) bool {
-	c.err = fmt.Errorf("export %s: %w", c.span, err)
+	c.err = fmt.Errorf("read %s: %w", c.span, err)
 	return false
 }
 
