@@ -72,7 +72,7 @@
 // # Errors
 //
 // Methods return plain wrapped errors, with these exceptions that callers act
-// on: [ErrNoBase], [ErrClosed], [ErrCommitAgain], [*LockedError], [*NotEmptyError],
-// [errors.ErrUnsupported] for an ability the adapter does not have, and the
-// context's error.
+// on: [ErrNoBase], [ErrClosed], [ErrCommitAgain], [*BeforeGCError], [*LockedError],
+// [*NotEmptyError], [errors.ErrUnsupported] for an ability the adapter does not have,
+// and the context's error.
 package export

@@ -21,6 +21,14 @@ var ErrCommitAgain = errors.New("store: commit again")
 // but keys that are set once.
 var ErrUnsound = errors.New("store: table cannot be copied as it is")
 
+// BeforeGCError is returned where a moment is asked for whose history a store with
+// revisions keeps no longer: the oldest that it can show is Threshold.
+type BeforeGCError struct{ AsOf, Threshold Timestamp }
+
+func (e *BeforeGCError) Error() string {
+	return fmt.Sprintf("store: history at %s is gone, the oldest is %s", e.AsOf, e.Threshold)
+}
+
 // LockedError is returned where an export meets a write that is not committed.
 type LockedError struct {
 	Span   Span

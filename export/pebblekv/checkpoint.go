@@ -10,6 +10,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"github.com/varvekv/varve/export/internal/durable"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 // checkpointCache is the size of the block cache of an open checkpoint. A scan
@@ -137,7 +140,7 @@ func (s *Store) removeCheckpoint(path string) error {
 	if err := s.fs.Rename(path, aside); err != nil {
 		return errors.Join(err, lock.Close())
 	}
-	err = syncDir(s.fs, s.snapDir)
+	err = durable.SyncDir(s.fs, s.snapDir)
 	if err == nil {
 		err = s.fs.RemoveAll(aside)
 	}
@@ -147,5 +150,5 @@ func (s *Store) removeCheckpoint(path string) error {
 // reader opens the table file behind t.
 func (c *checkpoint) reader(ctx context.Context, t *pebble.SSTableInfo) (*sstable.Reader, error) {
 	fs := c.pebble.FS
-	return openTable(ctx, fs, fs.PathJoin(c.path, t.BackingSSTNum.String()+".sst"), c.pebble)
+	return tables.Open(ctx, fs, fs.PathJoin(c.path, t.BackingSSTNum.String()+".sst"), c.pebble)
 }

@@ -14,6 +14,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/wal"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/durable"
+	"github.com/varvekv/varve/export/internal/staging"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 // dirLevels is how many overlapping levels of tables a Directory links. Each costs one
@@ -71,7 +74,7 @@ func (d *Directory) ingest(ctx context.Context, opts export.IngestOptions) (*dir
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkOptionalName(opts.Name), checkSpans(d.order, opts.Spans)); err != nil {
+	if err := errors.Join(checkOptionalName(opts.Name), staging.CheckSpans(d.order, opts.Spans)); err != nil {
 		return nil, err
 	}
 	if err := d.checkPlace(); err != nil {
@@ -163,7 +166,7 @@ func (d *Directory) checkAbsent() error {
 //	    load/        the staged tables
 //	    db/          the database, built by Commit and renamed to dir
 type dirIngester struct {
-	*staging
+	*staging.Area
 	target  *Directory
 	path    string
 	lineage string
@@ -184,7 +187,7 @@ const (
 func (in *dirIngester) open(spans []export.Span) error {
 	d := in.target
 	load := d.fs.PathJoin(in.path, "load")
-	if err := makeDir(d.fs, load); err != nil {
+	if err := durable.MakeDir(d.fs, load); err != nil {
 		return err
 	}
 	lock, err := pebble.LockDirectory(in.path, d.fs)
@@ -196,7 +199,9 @@ func (in *dirIngester) open(spans []export.Span) error {
 	if format.BlockColumnar() && !d.pebble.Experimental.EnableColumnarBlocks() {
 		format = sstable.TableFormatPebblev4
 	}
-	in.staging, err = newStaging(&d.config, load, format, tableSupport(d.pebble, most, dirLevels), spans)
+	in.Area, err = staging.New(load, staging.Options{
+		Pebble: d.pebble, Order: d.order, Format: format, Support: tables.Support(d.pebble, most, dirLevels), Spans: spans,
+	})
 	if err != nil {
 		return errors.Join(err, lock.Close())
 	}
@@ -247,7 +252,7 @@ func (in *dirIngester) commit(ctx context.Context) error {
 		}
 		in.state = renamed
 	}
-	if err := syncDir(d.fs, d.fs.PathDir(d.dir)); err != nil {
+	if err := durable.SyncDir(d.fs, d.fs.PathDir(d.dir)); err != nil {
 		return fmt.Errorf("the directory is in place, its name may not be durable: %w: %w", export.ErrCommitAgain, err)
 	}
 	return nil
@@ -258,7 +263,7 @@ func (in *dirIngester) commit(ctx context.Context) error {
 func (in *dirIngester) build(ctx context.Context) (path string, err error) {
 	d := in.target
 	path = d.fs.PathJoin(in.path, "db")
-	levels, err := in.seal()
+	levels, err := in.Seal()
 	if err != nil {
 		return "", err
 	}
@@ -337,7 +342,7 @@ func (in *dirIngester) Abort() error {
 		return nil
 	}
 	in.state = finished
-	if err := errors.Join(in.abandon(), in.remove()); err != nil {
+	if err := errors.Join(in.Abandon(), in.remove()); err != nil {
 		return fmt.Errorf("abort: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 // floor is the state that sound tables make up alone: each key of them has one record,
@@ -102,7 +103,7 @@ func (f *floorIterator) seek(key []byte) bool {
 
 func (f *floorIterator) open() {
 	ctx, t := context.Background(), f.tables[0] // local files, which no context ends
-	r, err := openTableAhead(ctx, t.owner.pebble.FS, t.path(), t.owner.pebble)
+	r, err := tables.OpenAhead(ctx, t.owner.pebble.FS, t.path(), t.owner.pebble)
 	if err != nil {
 		f.err = fmt.Errorf("table %s: %w", t.path(), err)
 		return

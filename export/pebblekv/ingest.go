@@ -11,6 +11,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/durable"
+	"github.com/varvekv/varve/export/internal/staging"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 var (
@@ -37,7 +40,7 @@ func (s *Store) ingest(ctx context.Context, opts export.IngestOptions) (*ingeste
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkOptionalName(opts.Name), checkSpans(s.order, opts.Spans)); err != nil {
+	if err := errors.Join(checkOptionalName(opts.Name), staging.CheckSpans(s.order, opts.Spans)); err != nil {
 		return nil, err
 	}
 	if err := s.canReplace(opts); err != nil {
@@ -68,7 +71,7 @@ func (in *ingester) open(spans []export.Span) error {
 			return err
 		}
 		in.home = home
-		if in.staging, err = in.stage(home.path, spans); err != nil {
+		if in.Area, err = in.stage(home.path, spans); err != nil {
 			return errors.Join(err, home.remove())
 		}
 		return nil
@@ -77,17 +80,23 @@ func (in *ingester) open(spans []export.Span) error {
 	if err != nil {
 		return err
 	}
-	if in.staging, err = in.stage(dir, spans); err != nil {
+	if in.Area, err = in.stage(dir, spans); err != nil {
 		return err
 	}
 	s.loading[in.name] = true
 	return nil
 }
 
-func (in *ingester) stage(dir string, spans []export.Span) (*staging, error) {
+func (in *ingester) stage(dir string, spans []export.Span) (*staging.Area, error) {
 	s := in.store
-	support := tableSupport(s.pebble, s.db.FormatMajorVersion().MaxTableFormat(), 1)
-	return newStaging(&s.config, dir, s.db.TableFormat(), support, spans)
+	in.dir = dir
+	for _, span := range spans {
+		in.spans = append(in.spans, span.Clone())
+	}
+	support := tables.Support(s.pebble, s.db.FormatMajorVersion().MaxTableFormat(), 1)
+	return staging.New(dir, staging.Options{
+		Pebble: s.pebble, Order: s.order, Format: s.db.TableFormat(), Support: support, Spans: spans,
+	})
 }
 
 const loadPrefix = "load-"
@@ -115,7 +124,7 @@ func (s *Store) loadDir(name string) (string, error) {
 		}
 	}
 	dir := s.fs.PathJoin(s.snapDir, loadPrefix+name)
-	return dir, makeDir(s.fs, dir)
+	return dir, durable.MakeDir(s.fs, dir)
 }
 
 func (s *Store) canReplace(opts export.IngestOptions) error {
@@ -161,8 +170,10 @@ func (s *Store) checkEmptySpan(ctx context.Context, span export.Span) (err error
 
 // ingester loads into an open database.
 type ingester struct {
-	*staging
+	*staging.Area
 	store   *Store
+	dir     string // of the staging area
+	spans   []export.Span
 	name    string
 	home    *scratch // of one without a name
 	replace bool
@@ -207,7 +218,7 @@ func (in *ingester) commit(ctx context.Context) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	levels, err := in.seal()
+	levels, err := in.Seal()
 	if err != nil {
 		return err
 	}
@@ -261,9 +272,9 @@ func (s *Store) withLineage(lineage string, publish func() error) error {
 	if err != nil {
 		return err
 	}
-	data, err := readFile(s.fs, path)
+	data, err := durable.ReadFile(s.fs, path)
 	if err == nil {
-		err = writeSynced(s.fs, former, data)
+		err = durable.WriteSynced(s.fs, former, data)
 	}
 	if err != nil {
 		return fmt.Errorf("keep lineage: %w", err)
@@ -273,7 +284,7 @@ func (s *Store) withLineage(lineage string, publish func() error) error {
 		err = publish()
 	}
 	if err != nil {
-		return errors.Join(err, s.fs.Rename(former, path), syncDir(s.fs, s.dir))
+		return errors.Join(err, s.fs.Rename(former, path), durable.SyncDir(s.fs, s.dir))
 	}
 	_ = s.fs.Remove(former) // nobody reads it, the next change replaces it
 	return nil
@@ -286,7 +297,7 @@ func (in *ingester) exciseSpan(ctx context.Context, paths []string) (pebble.KeyR
 	if len(span.End) > 0 {
 		return span, nil
 	}
-	c := in.pebble.Comparer
+	c := in.store.pebble.Comparer
 	if c.ImmediateSuccessor == nil {
 		return span, fmt.Errorf("replace %s: comparer %s has no ImmediateSuccessor to end it: %w", in.spans[0], c.Name, errors.ErrUnsupported)
 	}
@@ -296,7 +307,7 @@ func (in *ingester) exciseSpan(ctx context.Context, paths []string) (pebble.KeyR
 	}
 	last = maxKey(c, last, span.Start)
 	for _, path := range paths {
-		key, err := lastTablePrefix(ctx, in.staging, path)
+		key, err := tables.LastPrefix(ctx, in.store.fs, path, in.store.pebble)
 		if err != nil {
 			return span, err
 		}
@@ -340,7 +351,7 @@ func (in *ingester) Abort() error {
 		return nil
 	}
 	in.over = true
-	err := in.abandon()
+	err := in.Abandon()
 	if in.home != nil || in.store.alive() == nil {
 		err = errors.Join(err, in.remove())
 	}

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/varvekv/varve/export/internal/durable"
 )
 
 const lineageName = "varve-lineage.json"
@@ -28,7 +30,7 @@ func readLineage(fsys vfs.FS, dir string) (string, error) {
 
 func readLineageFile(fsys vfs.FS, dir string) (lineageFile, error) {
 	path := fsys.PathJoin(dir, lineageName)
-	data, err := readFile(fsys, path)
+	data, err := durable.ReadFile(fsys, path)
 	if err != nil {
 		return lineageFile{}, fmt.Errorf("read lineage: %w", err)
 	}
@@ -49,7 +51,7 @@ func writeLineage(fsys vfs.FS, dir, lineage, former string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(fsys, dir, lineageName, append(data, '\n')); err != nil {
+	if err := durable.WriteFile(fsys, dir, lineageName, append(data, '\n')); err != nil {
 		return fmt.Errorf("write lineage: %w", err)
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 // tableFile is a table of a checkpoint, and what it takes to read it without the
@@ -77,7 +79,7 @@ func (c *checkpoint) join(name string) string { return c.pebble.FS.PathJoin(c.pa
 func (t *tableFile) path() string { return t.owner.join(t.BackingSSTNum.String() + ".sst") }
 
 func (t *tableFile) open(ctx context.Context) (*sstable.Reader, error) {
-	return openTable(ctx, t.owner.pebble.FS, t.path(), t.owner.pebble)
+	return tables.Open(ctx, t.owner.pebble.FS, t.path(), t.owner.pebble)
 }
 
 // identity is what two checkpoints must agree on before it is worth to ask whether

@@ -3,13 +3,13 @@ package pebblekv
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/durable"
 )
 
 // Options adjusts a [Store] or a [Directory]. It is copied; nil means all defaults.
@@ -74,7 +74,7 @@ func (c *config) checkNames(dir string) error {
 	if desc.OptionsFilename == "" {
 		return errors.New("no Pebble database: it has no OPTIONS file")
 	}
-	text, err := readFile(c.fs, desc.OptionsFilename)
+	text, err := durable.ReadFile(c.fs, desc.OptionsFilename)
 	if err != nil {
 		return err
 	}
@@ -85,15 +85,6 @@ func (c *config) checkNames(dir string) error {
 		return fmt.Errorf("options do not fit the database: %w", err)
 	}
 	return nil
-}
-
-func readFile(fs vfs.FS, path string) (data []byte, err error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(f)
 }
 
 // quietLogger keeps the chatter of databases that we open out of the user's log.

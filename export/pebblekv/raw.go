@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 // rawRecord is one version of a key as it stands in a table.
@@ -121,7 +122,7 @@ func (r *run) first(ctx context.Context) (bool, error) {
 
 func (r *run) open(ctx context.Context) (err error) {
 	t := r.tables[0]
-	if r.reader, err = openTableAhead(ctx, t.owner.pebble.FS, t.path(), t.owner.pebble); err != nil {
+	if r.reader, err = tables.OpenAhead(ctx, t.owner.pebble.FS, t.path(), t.owner.pebble); err != nil {
 		return err
 	}
 	blobs := sstable.AssertNoBlobHandles

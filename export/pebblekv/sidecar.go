@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/durable"
 )
 
 const sidecarName = "varve-snapshot.json"
@@ -39,7 +40,7 @@ func writeSidecar(fs vfs.FS, dir string, s sidecar) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(fs, dir, sidecarName, append(data, '\n'))
+	return durable.WriteFile(fs, dir, sidecarName, append(data, '\n'))
 }
 
 // readSidecar reads the sidecar of a folder that must be the snapshot called name
@@ -50,7 +51,7 @@ func readSidecar(fs vfs.FS, dir, name, lineage string) (sidecar, error) {
 	if _, err := fs.Stat(path); err != nil {
 		return s, fmt.Errorf("%s: %w: %w", dir, errNotOurs, err)
 	}
-	data, err := readFile(fs, path)
+	data, err := durable.ReadFile(fs, path)
 	if err != nil {
 		return s, err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/durable"
 )
 
 // Snapshot takes a checkpoint, or reopens the one called opts.Name as it is; it
@@ -136,7 +137,7 @@ func (s *Store) createNamed(ctx context.Context, path string, side sidecar) erro
 		err = s.fs.Rename(built, path)
 	}
 	if err == nil {
-		err = syncDir(s.fs, s.snapDir)
+		err = durable.SyncDir(s.fs, s.snapDir)
 	}
 	return errors.Join(err, home.remove())
 }
@@ -153,7 +154,7 @@ func (s *Store) newHome() (*scratch, error) {
 // of snapshots that nobody can use since another history began. The caller holds the
 // turn.
 func (s *Store) prepare() error {
-	if err := makeDir(s.fs, s.snapDir); err != nil {
+	if err := durable.MakeDir(s.fs, s.snapDir); err != nil {
 		return err
 	}
 	if err := s.clearFormer(); err != nil {

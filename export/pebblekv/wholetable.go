@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 var _ export.Table = (*wholeTable)(nil)
@@ -40,7 +41,7 @@ func (w *wholeTable) describe(ctx context.Context) (sound bool, err error) {
 	}
 	p := w.file.known()
 	w.info = export.TableInfo{
-		Span: w.span, Format: formatTable(format), KeySchema: p.KeySchemaName, Merger: p.MergerName,
+		Span: w.span, Format: tables.FormatName(format), KeySchema: p.KeySchemaName, Merger: p.MergerName,
 		Bytes: int64(w.file.Size), LogicalBytes: logicalBytes(&w.file.SSTableInfo),
 	}
 	if w.info.Merger == "nullptr" {
@@ -88,7 +89,7 @@ type soundCursor struct {
 
 func newSoundCursor(ctx context.Context, w *wholeTable) (*soundCursor, error) {
 	o := w.file.owner.pebble
-	r, err := openTableAhead(ctx, o.FS, w.file.path(), o)
+	r, err := tables.OpenAhead(ctx, o.FS, w.file.path(), o)
 	if err != nil {
 		return nil, err
 	}

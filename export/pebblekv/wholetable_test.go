@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 // rawEdit puts one record that is not as it must be among those of a table, which are
@@ -116,7 +117,7 @@ func readWhole(t *testing.T, w *wholeTable) (n int, err error) {
 
 func eachFormat(t *testing.T, run func(*testing.T, sstable.TableFormat)) {
 	for format := sstable.TableFormatPebblev1; format <= sstable.TableFormatMax; format++ {
-		t.Run(formatTable(format), func(t *testing.T) {
+		t.Run(tables.FormatName(format), func(t *testing.T) {
 			t.Parallel()
 			run(t, format)
 		})
@@ -130,7 +131,7 @@ func TestWholeTable(t *testing.T) {
 		sound, err := w.describe(t.Context())
 		require.NoError(t, err)
 		require.True(t, sound)
-		require.Equal(t, formatTable(format), w.Info().Format)
+		require.Equal(t, tables.FormatName(format), w.Info().Format)
 		require.Equal(t, format.BlockColumnar(), w.Info().KeySchema != "")
 		n, err := readWhole(t, w)
 		require.NoError(t, err)

@@ -1,4 +1,6 @@
-package pebblekv
+// Package staging keeps what is loaded into a Pebble database until it is committed:
+// sorted tables that were written from entries, or taken as they are.
+package staging
 
 import (
 	"context"
@@ -13,17 +15,19 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/durable"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
-// staging is a folder of sorted tables that wait to be ingested. What was finished
+// Area is a folder of sorted tables that wait to be ingested. What was finished
 // is durable and listed in a record beside it, so that a later process goes on
 // from there. It is safe for concurrent use.
-type staging struct {
+type Area struct {
 	fs      vfs.FS
 	dir     string
 	pebble  *pebble.Options
 	order   *export.Order
-	format  sstable.TableFormat // of the tables that loaders write
+	format  sstable.TableFormat
 	support export.TableSupport
 	spans   []export.Span
 
@@ -49,15 +53,24 @@ type unfinished interface{ abandon() error }
 // overlap no table of any level.
 const loaded = -1
 
-// newStaging takes up what dir has of a former ingester; dir must exist.
-func newStaging(c *config, dir string, format sstable.TableFormat, support export.TableSupport, spans []export.Span) (*staging, error) {
-	s := &staging{
-		fs: c.fs, dir: dir, pebble: c.pebble, order: c.order,
-		format: format, support: support,
+// Options says what an Area is for.
+type Options struct {
+	Pebble  *pebble.Options     // with defaults, for the tables of a database with these
+	Order   *export.Order       // of its keys
+	Format  sstable.TableFormat // of the tables that loaders write
+	Support export.TableSupport // of LoadTable
+	Spans   []export.Span
+}
+
+// New takes up what dir has of a former ingester; dir must exist.
+func New(dir string, o Options) (*Area, error) {
+	s := &Area{
+		fs: o.Pebble.FS, dir: dir, pebble: o.Pebble, order: o.Order,
+		format: o.Format, support: o.Support,
 		claims: make(map[int][]claim),
 		busy:   make(map[unfinished]bool),
 	}
-	for _, span := range spans {
+	for _, span := range o.Spans {
 		s.spans = append(s.spans, span.Clone())
 	}
 	if err := s.resume(); err != nil {
@@ -66,8 +79,8 @@ func newStaging(c *config, dir string, format sstable.TableFormat, support expor
 	return s, nil
 }
 
-// checkSpans refuses spans that cannot be loaded.
-func checkSpans(order *export.Order, spans []export.Span) error {
+// CheckSpans refuses spans that cannot be loaded.
+func CheckSpans(order *export.Order, spans []export.Span) error {
 	if len(spans) == 0 {
 		return errors.New("no spans")
 	}
@@ -88,14 +101,14 @@ func checkSpans(order *export.Order, spans []export.Span) error {
 }
 
 // TableSupport says which tables LoadTable takes.
-func (s *staging) TableSupport() export.TableSupport { return s.support }
+func (s *Area) TableSupport() export.TableSupport { return s.support }
 
 // Load opens a loader. Its tables are durable when its Finish returns.
-func (s *staging) Load(ctx context.Context, span export.Span) (export.Loader, error) {
+func (s *Area) Load(ctx context.Context, span export.Span) (export.Loader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("load %s: %w", span, err)
 	}
-	l := &loader{ctx: ctx, staging: s, span: span.Clone()}
+	l := &loader{ctx: ctx, area: s, span: span.Clone()}
 	if err := s.begin(l, l.span, loaded); err != nil {
 		return nil, fmt.Errorf("load %s: %w", span, err)
 	}
@@ -104,7 +117,7 @@ func (s *staging) Load(ctx context.Context, span export.Span) (export.Loader, er
 
 // LoadTable begins to receive a table, which is durable when Finish returns. A
 // table that was aborted may be sent again.
-func (s *staging) LoadTable(ctx context.Context, t export.TableInfo) (export.TableWriter, error) {
+func (s *Area) LoadTable(ctx context.Context, t export.TableInfo) (export.TableWriter, error) {
 	w, err := s.loadTable(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("load table %s: %w", t.Span, err)
@@ -112,15 +125,15 @@ func (s *staging) LoadTable(ctx context.Context, t export.TableInfo) (export.Tab
 	return w, nil
 }
 
-func (s *staging) loadTable(ctx context.Context, t export.TableInfo) (*tableWriter, error) {
+func (s *Area) loadTable(ctx context.Context, t export.TableInfo) (*tableWriter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := takes(s.support, t); err != nil {
+	if err := tables.Takes(s.support, t); err != nil {
 		return nil, err
 	}
 	t.Span = t.Span.Clone()
-	w := &tableWriter{ctx: ctx, staging: s, info: t}
+	w := &tableWriter{ctx: ctx, area: s, info: t}
 	if err := s.begin(w, t.Span, t.Level); err != nil {
 		return nil, err
 	}
@@ -134,7 +147,7 @@ func (s *staging) loadTable(ctx context.Context, t export.TableInfo) (*tableWrit
 }
 
 // begin claims span for u.
-func (s *staging) begin(u unfinished, span export.Span, level int) error {
+func (s *Area) begin(u unfinished, span export.Span, level int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -147,7 +160,7 @@ func (s *staging) begin(u unfinished, span export.Span, level int) error {
 	return nil
 }
 
-func (s *staging) claim(span export.Span, level int) error {
+func (s *Area) claim(span export.Span, level int) error {
 	if span.IsEmpty(s.order) || !s.order.CutPoint(span.Start) || !s.order.CutPoint(span.End) {
 		return errors.New("the span is empty or not cut at bare prefixes")
 	}
@@ -169,7 +182,7 @@ func (s *staging) claim(span export.Span, level int) error {
 
 // free makes room for span on a level: what a former ingester has loaded inside
 // of it is dropped, for it will be loaded again.
-func (s *staging) free(span export.Span, level int) error {
+func (s *Area) free(span export.Span, level int) error {
 	for {
 		at, free := s.place(span, level)
 		if free {
@@ -188,7 +201,7 @@ func (s *staging) free(span export.Span, level int) error {
 
 // place finds where span belongs among the claims of a level, or one of them that
 // it overlaps.
-func (s *staging) place(span export.Span, level int) (at int, free bool) {
+func (s *Area) place(span export.Span, level int) (at int, free bool) {
 	cmp := s.order.WithDefaults().Compare
 	claims := s.claims[level]
 	at, _ = slices.BinarySearchFunc(claims, span, func(c claim, t export.Span) int { return cmp(c.span.Start, t.Start) })
@@ -200,7 +213,7 @@ func (s *staging) place(span export.Span, level int) (at int, free bool) {
 
 // create makes the next table file. Writes reach the disk steadily, so that the
 // sync at the end is short.
-func (s *staging) create() (name string, file vfs.File, err error) {
+func (s *Area) create() (name string, file vfs.File, err error) {
 	name, err = s.next()
 	if err != nil {
 		return "", nil, err
@@ -213,7 +226,7 @@ func (s *staging) create() (name string, file vfs.File, err error) {
 	return name, vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 1 << 20}), nil
 }
 
-func (s *staging) next() (string, error) {
+func (s *Area) next() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -223,19 +236,19 @@ func (s *staging) next() (string, error) {
 	return strconv.Itoa(s.number), nil
 }
 
-func (s *staging) path(name string) string { return s.fs.PathJoin(s.dir, name) }
+func (s *Area) path(name string) string { return s.fs.PathJoin(s.dir, name) }
 
 // finish makes the tables of u, each synced, a durable part of the load.
-func (s *staging) finish(u unfinished, span export.Span, level int, tables []string) error {
+func (s *Area) finish(u unfinished, span export.Span, level int, tables []string) error {
 	name, err := s.next()
 	if err != nil {
 		return err
 	}
 	name += recordSuffix
-	if err := syncDir(s.fs, s.dir); err != nil { // the tables' names, before a record lists them
+	if err := durable.SyncDir(s.fs, s.dir); err != nil { // the tables' names, before a record lists them
 		return err
 	}
-	if err := s.writeRecord(name, record{Level: level, Span: sidecarSpan(span), Tables: tables}); err != nil {
+	if err := s.writeRecord(name, record{Level: level, Span: span, Tables: tables}); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -247,7 +260,7 @@ func (s *staging) finish(u unfinished, span export.Span, level int, tables []str
 }
 
 // giveUp frees the span of u, which may be loaded again.
-func (s *staging) giveUp(u unfinished, span export.Span, level int) {
+func (s *Area) giveUp(u unfinished, span export.Span, level int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.busy, u)
@@ -256,11 +269,11 @@ func (s *staging) giveUp(u unfinished, span export.Span, level int) {
 	}
 }
 
-// seal ends loading and hands over the tables, bottom level first, as links under
+// Seal ends loading and hands over the tables, bottom level first, as links under
 // a folder of their own: Pebble removes what it ingests, and what is staged must
 // stay until the commit is known to be complete. It fails, and changes nothing,
 // while something is unfinished.
-func (s *staging) seal() ([][]string, error) {
+func (s *Area) Seal() ([][]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.busy) > 0 {
@@ -296,9 +309,9 @@ func (s *staging) seal() ([][]string, error) {
 	return levels, nil
 }
 
-// abandon ends loading and closes what is unfinished. The folder is the owner's
+// Abandon ends loading and closes what is unfinished. The folder is the owner's
 // to remove.
-func (s *staging) abandon() error {
+func (s *Area) Abandon() error {
 	s.mu.Lock()
 	s.ended = true
 	busy := s.busy

@@ -1,4 +1,4 @@
-package pebblekv
+package staging
 
 import (
 	"encoding/json"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/durable"
 )
 
 const recordSuffix = ".json"
@@ -14,21 +15,21 @@ const recordSuffix = ".json"
 // record lists the tables that a loader or a table writer has finished.
 type record struct {
 	Level  int         `json:"level"`
-	Span   sidecarSpan `json:"span"`
+	Span   export.Span `json:"span"`
 	Tables []string    `json:"tables"`
 }
 
-func (s *staging) writeRecord(name string, r record) error {
+func (s *Area) writeRecord(name string, r record) error {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return writeFile(s.fs, s.dir, name, append(data, '\n'))
+	return durable.WriteFile(s.fs, s.dir, name, append(data, '\n'))
 }
 
 // resume takes up what the records list, and removes every other file: tables
 // that a process did not live to finish.
-func (s *staging) resume() error {
+func (s *Area) resume() error {
 	names, err := s.fs.List(s.dir)
 	if err != nil {
 		return err
@@ -62,9 +63,9 @@ func (s *staging) resume() error {
 	return nil
 }
 
-func (s *staging) readRecord(name string) (record, error) {
+func (s *Area) readRecord(name string) (record, error) {
 	var r record
-	data, err := readFile(s.fs, s.path(name))
+	data, err := durable.ReadFile(s.fs, s.path(name))
 	if err != nil {
 		return r, err
 	}
@@ -79,7 +80,7 @@ func (s *staging) readRecord(name string) (record, error) {
 
 // takeUp claims what a former ingester has loaded. The spans of this one must
 // still hold it.
-func (s *staging) takeUp(name string, r record) error {
+func (s *Area) takeUp(name string, r record) error {
 	number, err := strconv.Atoi(strings.TrimSuffix(name, recordSuffix))
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func (s *staging) takeUp(name string, r record) error {
 			return err
 		}
 	}
-	span := export.Span(r.Span)
+	span := r.Span
 	if err := s.claim(span, r.Level); err != nil {
 		return fmt.Errorf("what was staged as %s does not fit: %w", span, err)
 	}
@@ -102,11 +103,11 @@ func (s *staging) takeUp(name string, r record) error {
 
 // drop forgets what a claim has loaded. The record goes first, durably: it must
 // never list tables that are not there.
-func (s *staging) drop(c claim) error {
+func (s *Area) drop(c claim) error {
 	if err := s.fs.Remove(s.path(c.record)); err != nil {
 		return err
 	}
-	if err := syncDir(s.fs, s.dir); err != nil {
+	if err := durable.SyncDir(s.fs, s.dir); err != nil {
 		return err
 	}
 	for _, table := range c.tables {

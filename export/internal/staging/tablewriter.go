@@ -1,4 +1,4 @@
-package pebblekv
+package staging
 
 import (
 	"context"
@@ -9,16 +9,17 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/tables"
 )
 
 var _ export.TableWriter = (*tableWriter)(nil)
 
 // tableWriter receives a table as it is.
 type tableWriter struct {
-	ctx     context.Context // of the LoadTable call, which bounds the writer
-	staging *staging
-	info    export.TableInfo
-	name    string
+	ctx  context.Context // of the LoadTable call, which bounds the writer
+	area *Area
+	info export.TableInfo
+	name string
 
 	mu      sync.Mutex // against abandon
 	file    vfs.File   // nil once it is closed
@@ -75,11 +76,11 @@ func (w *tableWriter) finish() error {
 	if err := w.file.Sync(); err != nil {
 		return err
 	}
-	file, s := w.file, w.staging
+	file, s := w.file, w.area
 	w.file = nil
 	err := file.Close()
 	if err == nil {
-		err = checkTable(w.ctx, s, s.path(w.name), w.info)
+		err = tables.Check(w.ctx, s.fs, s.path(w.name), s.pebble, s.order, w.info)
 	}
 	if err == nil {
 		err = s.finish(w, w.info.Span, w.info.Level, []string{w.name})
@@ -104,7 +105,7 @@ func (w *tableWriter) Abort() {
 }
 
 func (w *tableWriter) forget() error {
-	s := w.staging
+	s := w.area
 	s.giveUp(w, w.info.Span, w.info.Level)
 	return s.fs.Remove(s.path(w.name))
 }

@@ -1,4 +1,6 @@
-package pebblekv
+// Package tables opens files of sorted tables, names their formats, and looks at their
+// edges.
+package tables
 
 import (
 	"context"
@@ -18,27 +20,27 @@ import (
 
 const tablePrefix = "pebble.v"
 
-// formatTable names a table format as varve records it: "pebble.v3".
-func formatTable(f sstable.TableFormat) string {
+// FormatName names a table format as varve records it: "pebble.v3".
+func FormatName(f sstable.TableFormat) string {
 	return tablePrefix + strconv.Itoa(int(f-sstable.TableFormatPebblev1)+1)
 }
 
-// parseTable is the inverse of formatTable.
-func parseTable(name string) (sstable.TableFormat, error) {
+// parseName is the inverse of FormatName.
+func parseName(name string) (sstable.TableFormat, error) {
 	digits, ok := strings.CutPrefix(name, tablePrefix)
 	n, err := strconv.Atoi(digits)
 	f := sstable.TableFormatPebblev1 + sstable.TableFormat(n-1)
-	if !ok || err != nil || n < 1 || f > sstable.TableFormatMax || formatTable(f) != name {
+	if !ok || err != nil || n < 1 || f > sstable.TableFormatMax || FormatName(f) != name {
 		return 0, fmt.Errorf("table format %q is not known", name)
 	}
 	return f, nil
 }
 
-// tableSupport lists what a database with these options takes up to format most.
-func tableSupport(o *pebble.Options, most sstable.TableFormat, levels int) export.TableSupport {
+// Support lists what a database with these options takes up to format most.
+func Support(o *pebble.Options, most sstable.TableFormat, levels int) export.TableSupport {
 	s := export.TableSupport{Levels: levels}
 	for f := sstable.TableFormatPebblev1; f <= most; f++ {
-		s.Formats = append(s.Formats, formatTable(f))
+		s.Formats = append(s.Formats, FormatName(f))
 	}
 	for name := range o.KeySchemas {
 		s.KeySchemas = append(s.KeySchemas, name)
@@ -47,9 +49,9 @@ func tableSupport(o *pebble.Options, most sstable.TableFormat, levels int) expor
 	return s
 }
 
-// takes reports whether the table fits s.
-func takes(s export.TableSupport, t export.TableInfo) error {
-	f, err := parseTable(t.Format)
+// Takes reports whether the table fits s.
+func Takes(s export.TableSupport, t export.TableInfo) error {
+	f, err := parseName(t.Format)
 	if err != nil {
 		return err
 	}
@@ -64,8 +66,8 @@ func takes(s export.TableSupport, t export.TableInfo) error {
 	return nil
 }
 
-// openTable opens the table file at path. Closing the reader closes the file.
-func openTable(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (*sstable.Reader, error) {
+// Open opens the table file at path. Closing the reader closes the file.
+func Open(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (*sstable.Reader, error) {
 	readable, err := openReadable(fs, path, vfs.RandomReadsOption)
 	if err != nil {
 		return nil, err
@@ -73,8 +75,8 @@ func openTable(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (
 	return newReader(ctx, readable, path, o)
 }
 
-// openTableAhead opens it to be read from end to end.
-func openTableAhead(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (*sstable.Reader, error) {
+// OpenAhead opens it to be read from end to end.
+func OpenAhead(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (*sstable.Reader, error) {
 	readable, err := openReadable(fs, path, vfs.SequentialReadsOption)
 	if err != nil {
 		return nil, err
@@ -102,37 +104,37 @@ func newReader(ctx context.Context, readable objstorage.Readable, path string, o
 	return r, nil
 }
 
-// checkTable refuses a table file that has a key of any kind outside of the span,
+// Check refuses a table file that has a key of any kind outside of the span,
 // or a format other than what was announced.
-func checkTable(ctx context.Context, s *staging, path string, t export.TableInfo) error {
+func Check(ctx context.Context, fs vfs.FS, path string, o *pebble.Options, order *export.Order, t export.TableInfo) error {
 	e := edges{
 		format: func(f sstable.TableFormat) error {
-			if formatTable(f) != t.Format {
-				return fmt.Errorf("table is of format %s, not %s", formatTable(f), t.Format)
+			if FormatName(f) != t.Format {
+				return fmt.Errorf("table is of format %s, not %s", FormatName(f), t.Format)
 			}
 			return nil
 		},
 		point: func(key []byte) error {
-			if !t.Span.Contains(s.order, key) {
+			if !t.Span.Contains(order, key) {
 				return fmt.Errorf("table has key %q outside of %s", key, t.Span)
 			}
 			return nil
 		},
 		ranged: func(start, end []byte) error {
-			if r := (export.Span{Start: start, End: end}); !t.Span.Covers(s.order, r) {
+			if r := (export.Span{Start: start, End: end}); !t.Span.Covers(order, r) {
 				return fmt.Errorf("table has range %s outside of %s", r, t.Span)
 			}
 			return nil
 		},
 	}
-	return e.visit(ctx, s, path)
+	return e.visit(ctx, fs, path, o)
 }
 
-// lastTablePrefix is the bare prefix of the last key or range end in a table.
-func lastTablePrefix(ctx context.Context, s *staging, path string) ([]byte, error) {
+// LastPrefix is the bare prefix of the last key or range end in a table.
+func LastPrefix(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) ([]byte, error) {
 	var last []byte
 	note := func(key []byte) error {
-		if c := s.pebble.Comparer; last == nil || c.Compare(key, last) > 0 {
+		if c := o.Comparer; last == nil || c.Compare(key, last) > 0 {
 			last = slices.Clone(key[:c.Split(key)])
 		}
 		return nil
@@ -142,7 +144,7 @@ func lastTablePrefix(ctx context.Context, s *staging, path string) ([]byte, erro
 		point:  note,
 		ranged: func(_, end []byte) error { return note(end) },
 	}
-	return last, e.visit(ctx, s, path)
+	return last, e.visit(ctx, fs, path, o)
 }
 
 // edges looks at the format of a table, its first and last point, and its first
@@ -153,8 +155,8 @@ type edges struct {
 	ranged func(start, end []byte) error
 }
 
-func (e edges) visit(ctx context.Context, s *staging, path string) (err error) {
-	r, err := openTable(ctx, s.fs, path, s.pebble)
+func (e edges) visit(ctx context.Context, fs vfs.FS, path string, o *pebble.Options) (err error) {
+	r, err := Open(ctx, fs, path, o)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package pebblekv
+package staging
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"github.com/varvekv/varve/export"
 )
 
+// checkEvery is how many entries a loader takes between looks at its context.
+const checkEvery = 256
+
 // tableBytes is the logical size at which a loader goes on with a new table.
 const tableBytes = 64 << 20
 
@@ -22,9 +25,9 @@ var _ export.Loader = (*loader)(nil)
 // a new one only where the prefix changes, and cuts range keys there. Besides the
 // table's own buffers it holds the range keys of one table in memory.
 type loader struct {
-	ctx     context.Context // of the Load call, which bounds the loader
-	staging *staging
-	span    export.Span
+	ctx  context.Context // of the Load call, which bounds the loader
+	area *Area
+	span export.Span
 
 	mu    sync.Mutex // against abandon
 	ended bool
@@ -69,7 +72,7 @@ func (l *loader) ready() error {
 }
 
 func (l *loader) add(e *export.Entry) error {
-	if !l.span.Contains(l.staging.order, e.Key) {
+	if !l.span.Contains(l.area.order, e.Key) {
 		return errors.New("the key lies outside of the span")
 	}
 	if err := l.turn(e.Key); err != nil {
@@ -88,7 +91,7 @@ func (l *loader) add(e *export.Entry) error {
 // turn sees to it that there is a table for key: a new one where the last one is
 // full and another prefix begins.
 func (l *loader) turn(key []byte) error {
-	o := l.staging.order.WithDefaults()
+	o := l.area.order.WithDefaults()
 	if l.table != nil && l.size >= tableBytes {
 		prefix := key[:o.Split(key)]
 		switch {
@@ -109,7 +112,7 @@ func (l *loader) turn(key []byte) error {
 // addRange keeps a range key back until the table ends, for only then it is known
 // where it has to be cut.
 func (l *loader) addRange(e *export.Entry) error {
-	o := l.staging.order
+	o := l.area.order
 	if !o.CutPoint(e.Key) || !o.CutPoint(e.End) || !l.span.Covers(o, export.Span{Start: e.Key, End: e.End}) {
 		return fmt.Errorf("range key up to %q is not cut at bare prefixes inside the span", e.End)
 	}
@@ -126,7 +129,7 @@ func (l *loader) addRange(e *export.Entry) error {
 }
 
 func (l *loader) beginTable() error {
-	s := l.staging
+	s := l.area
 	name, file, err := s.create()
 	if err != nil {
 		return err
@@ -153,7 +156,7 @@ func (l *loader) finishTable(limit []byte) error {
 }
 
 func (l *loader) writeRanges(limit []byte) error {
-	o := l.staging.order.WithDefaults()
+	o := l.area.order.WithDefaults()
 	var rest []rangeKey
 	for _, r := range l.ranges {
 		end := r.end
@@ -190,7 +193,7 @@ func (l *loader) finish() error {
 		l.err = l.finishTable(nil)
 	}
 	if l.err == nil {
-		l.err = l.staging.finish(l, l.span, loaded, l.names)
+		l.err = l.area.finish(l, l.span, loaded, l.names)
 	}
 	l.ended = l.err == nil
 	return l.err
