@@ -221,7 +221,7 @@ func someBrokenChains() []brokenChain {
 			},
 		},
 		{
-			"manifest unlike its entry", edit(func(m *Manifest) { m.End = wall(22) }),
+			"manifest unlike its entry", edit(func(m *Manifest) { m.End, m.Oldest = wall(22), wall(22) }),
 			func(t *testing.T, err error) {
 				var c *CorruptError
 				require.ErrorAs(t, err, &c)

@@ -72,7 +72,7 @@ func (l *lake) manifest(info LayerInfo, edit func(*Manifest)) {
 	hash := "blake3:" + fmt.Sprintf("%064x", 1)
 	m := &Manifest{
 		Collection: testID(0xc), Layer: info.ID, Parent: info.ParentID, Chain: info.ChainID, Path: info.Path, Job: testID(0xb),
-		Lineage: "river", Start: info.Start, End: info.End, Spans: []Span{{}}, Order: "bytewise",
+		Lineage: "river", Start: info.Start, End: info.End, Oldest: info.End, Spans: []Span{{}}, Order: "bytewise",
 		FileList: FileList{Size: 1000, Hash: hash, IndexSize: 100, IndexHash: hash}, Counts: sink.Counts{}, Stats: Stats{Changes: Everything},
 	}
 	if edit != nil {
