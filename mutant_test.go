@@ -37,7 +37,7 @@ func TestMutants(t *testing.T) {
 		out, err := mutant{}.run(t)
 		require.NoError(t, err, "the code as it is\n%s", out)
 	})
-	for _, m := range slices.Concat(differenceMutants(), tableMutants(), layerMutants()) {
+	for _, m := range slices.Concat(differenceMutants(), tableMutants(), layerMutants(), historyMutants()) {
 		t.Run(m.name, func(t *testing.T) {
 			out, err := m.run(t)
 			var exit *exec.ExitError
@@ -51,7 +51,7 @@ func TestMutants(t *testing.T) {
 // TestMutantsApply: each of them finds the code that it breaks.
 func TestMutantsApply(t *testing.T) {
 	t.Parallel()
-	for _, m := range slices.Concat(differenceMutants(), tableMutants(), layerMutants()) {
+	for _, m := range slices.Concat(differenceMutants(), tableMutants(), layerMutants(), historyMutants()) {
 		t.Run(m.name, func(t *testing.T) { m.overlay(t) })
 	}
 }

@@ -115,6 +115,9 @@ func (p *past) requireWindows(from string) {
 		all = append(all, w.Oldest, w.Newest, w.Newest.Next())
 	}
 	for _, at := range all {
+		if at.IsZero() {
+			continue // the window reaches to the beginning, which means the end if asked for
+		}
 		if slices.ContainsFunc(points, func(w varve.Window) bool { return w.Oldest.Compare(at) <= 0 && at.Compare(w.Newest) <= 0 }) {
 			p.requireAt(at, from)
 			continue
