@@ -122,6 +122,9 @@ func (r *run) checkSnapshot(ctx context.Context, s export.Snapshot, after Timest
 // warning only, for a later run puts it right.
 func (r *run) settle(ctx context.Context, s export.Snapshot, layer *Layer, err error) error {
 	ctx = context.WithoutCancel(ctx)
+	if r.pushTimer != nil {
+		r.pushTimer.Stop()
+	}
 	closeErr := s.Close()
 	if layer == nil {
 		if giveBack := errors.Join(closeErr, r.forget(ctx)); giveBack != nil {

@@ -83,7 +83,7 @@ func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sin
 	views := clipViews(r.info.Order, r.chain.views, []Span{t.span})
 	for _, seg := range t.segments {
 		if seg.known || !r.opts.NoDigest {
-			read, err := r.scanRows(ctx, s, seg.span, export.SkipLocks)
+			read, err := r.scanRows(ctx, s, seg.span, t.policy())
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +93,7 @@ func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sin
 			}
 		}
 		p := piece{span: seg.span, views: clipViews(r.info.Order, views, []Span{seg.span})}
-		if err := r.compareSegment(ctx, s, p, w); err != nil {
+		if err := r.compareSegment(ctx, s, p, w, t.policy()); err != nil {
 			return nil, err
 		}
 	}
@@ -101,14 +101,14 @@ func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sin
 }
 
 // compareSegment reads the chain beside the snapshot.
-func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w *sink.Writer) (err error) {
+func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w *sink.Writer, locks export.LockPolicy) (err error) {
 	shelf := newShelf(r.bucket.Bucket, []piece{p})
 	defer func() { err = errors.Join(err, shelf.close()) }()
 	was, err := openSource(ctx, shelf, p, merge.Options{Order: r.info.Order})
 	if err != nil {
 		return err
 	}
-	req := export.Request{Span: p.span}
+	req := export.Request{Span: p.span, Locks: locks}
 	is, err := r.read(ctx, s, req)
 	if err != nil {
 		return errors.Join(err, was.Close())

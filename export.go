@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,6 +26,7 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 	r.report.begin(PhaseExport, bytesOf(tasks))
 	workers := max(min(r.opts.Concurrency, len(tasks)), 1)
 	e := &exporting{run: r, snapshot: s, queue: queue.New(r.number(tasks)), turns: make(chan struct{}, workers)}
+	defer e.queue.Close()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
 	if workers > 1 {
@@ -94,11 +94,10 @@ func (e *exporting) task(ctx context.Context, t task) error {
 	case rest == nil:
 		rest = &behind{task: t, lock: err}
 	}
-	due, err := e.postpone(&rest.task, rest.lock)
-	if err != nil {
+	if err := e.postpone(&rest.task, rest.lock); err != nil {
 		return err
 	}
-	e.queue.Retry(e.number([]task{rest.task})[0], due)
+	e.queue.Retry(e.number([]task{rest.task})[0], e.opts.Locks.RetryDelay)
 	return nil
 }
 
@@ -235,7 +234,7 @@ func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *sin
 			return nil, nil, err
 		}
 	}
-	req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory}
+	req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory, Locks: t.policy()}
 	cursor, err := r.read(ctx, s, req)
 	if err != nil {
 		return nil, nil, err
@@ -268,14 +267,14 @@ func (r *run) split(t *task, w *sink.Writer, err error) *behind {
 	if !w.EndAt(rest.task.span.Start) {
 		return nil
 	}
-	t.span.End, rest.task.pushed = rest.task.span.Start, time.Time{}
+	t.span.End, rest.task.pushing = rest.task.span.Start, 0
 	return rest
 }
 
 // exportChanges writes what the store says has changed, and counts it in the ledger
 // if it says what was replaced.
 func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (rest *behind, err error) {
-	req := export.Request{Span: t.span, Since: r.parent.End, Revisions: r.opts.RevisionHistory}
+	req := export.Request{Span: t.span, Since: r.parent.End, Revisions: r.opts.RevisionHistory, Locks: t.policy()}
 	if r.told {
 		return nil, r.exportTold(ctx, s, req, w)
 	}

@@ -16,10 +16,10 @@ func historyMutants() []mutant {
 			{"content.go", "v.MinTimestamp.Compare(t) > 0", "v.MaxTimestamp.Compare(t) > 0"},
 		}, test: model},
 		{name: "only the newest revisions are exported", edits: []edit{
-			{"export.go", "Since: r.parent.End, Revisions: r.opts.RevisionHistory}", "Since: r.parent.End}"},
+			{"export.go", "Since: r.parent.End, Revisions: r.opts.RevisionHistory, ", "Since: r.parent.End, "},
 		}, test: model},
 		{name: "only the newest revisions of a full are exported", edits: []edit{
-			{"export.go", "req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory}", "req := export.Request{Span: t.span}"},
+			{"export.go", "req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory, ", "req := export.Request{Span: t.span, "},
 		}, test: model},
 		{name: "a page ends with the key", edits: []edit{
 			{"pages.go", "		position.Key = slices.Clone(position.Key)\n", "		position = export.Position{Key: slices.Clone(position.Key)}\n"},
@@ -62,13 +62,14 @@ func historyMutants() []mutant {
 			{"compare.go", "if r.info.Revisions && e.Timestamp", "if r.c == nil && e.Timestamp"},
 		}, test: in("SpanWasLoaded")},
 		{name: "what is behind a lock is left out", edits: []edit{
-			{"export.go", "	e.queue.Retry(e.number([]task{rest.task})[0], due)\n", "	_ = due\n	e.queue.Done()\n"},
+			{"export.go", "	e.queue.Retry(e.number([]task{rest.task})[0], e.opts.Locks.RetryDelay)\n", "	e.queue.Done()\n"},
 		}, test: in("LockGoesToTheTail")},
 		{name: "the lock is left out", edits: []edit{
-			{"export.go", "	t.span.End, rest.task.pushed = rest.task.span.Start, time.Time{}\n", "	rest.task.span.Start = append(slices.Clone(l.Key), 0)\n"},
+			{"export.go", "	t.span.End, rest.task.pushing = rest.task.span.Start, 0\n", "	rest.task.span.Start = append(slices.Clone(l.Key), 0)\n"},
 		}, test: in("LockGoesToTheTail")},
 		{name: "locks are never pushed", edits: []edit{
 			{"pages.go", "		req.Locks = export.PushLocks\n", ""},
+			{"locks.go", "		return export.PushLocks\n", "		return export.SkipLocks\n"},
 		}, test: in("LockIsPushed")},
 		{name: "changes before a lock count twice", edits: []edit{
 			{"export.go", "	if err == nil {\n		part.done()\n	}\n", "	part.done()\n"},

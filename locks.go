@@ -45,12 +45,19 @@ func (o *LockOptions) complete() error {
 	return nil
 }
 
-// schedulePush finds out when locks are pushed. The moment that is backed up may lie in
-// the past; should the clock say that it lies in the future, it is now.
+// schedulePush sees to it that locks are pushed in time. The moment that is backed up may
+// lie in the past; should the clock say that it lies in the future, it is now.
 func (r *run) schedulePush() {
-	age := max(r.c.opts.Now().Sub(r.layer.End.Time()), 0)
-	r.pushAt = time.Now().Add(r.opts.Locks.PushAfter - min(age, r.opts.Locks.PushAfter))
+	age := min(max(r.age(), 0), r.opts.Locks.PushAfter)
+	if age == r.opts.Locks.PushAfter {
+		r.pushes.Store(true)
+		return
+	}
+	r.pushTimer = time.AfterFunc(r.opts.Locks.PushAfter-age, func() { r.pushes.Store(true) })
 }
+
+// age is how long ago the moment was that is backed up.
+func (r *run) age() time.Duration { return r.c.opts.Now().Sub(r.layer.End.Time()) }
 
 // locked is the lock that an export has met, nil if err is about anything else.
 func locked(err error) *export.LockedError {
@@ -64,25 +71,29 @@ func locked(err error) *export.LockedError {
 // errPushed marks a lock that was met although the store was asked to resolve it.
 var errPushed = errors.New("pushed")
 
-// postpone says when to go on with what is left of a task behind a lock, or that the
-// store cannot resolve it.
-func (r *run) postpone(t *task, err error) (due time.Time, _ error) {
-	now, l := time.Now(), locked(err)
+// postpone leaves what is left of a task behind a lock for later, unless the store has
+// been asked for long to resolve the lock and cannot.
+func (r *run) postpone(t *task, err error) error {
+	l, delay := locked(err), r.opts.Locks.RetryDelay
 	if errors.Is(err, errPushed) {
-		if t.pushed.IsZero() {
-			t.pushed = now
+		if t.pushing >= r.opts.Locks.AttemptTimeout {
+			return err
 		}
-		if now.Sub(t.pushed) >= r.opts.Locks.AttemptTimeout {
-			return due, err
-		}
+		t.pushing += delay
 	}
-	due = now.Add(r.opts.Locks.RetryDelay)
+	age := r.age()
+	t.pushes = r.pushes.Load() || age+delay >= r.opts.Locks.PushAfter
 	r.c.opts.Logger.Debug("export meets a lock", "collection", r.c.name, "layer", r.layer.ID, "span", t.span.String(), "holder", l.Holder)
-	r.report.locked(LockedInfo{
-		Span: t.span, Key: l.Key, Holder: l.Holder,
-		Age: r.c.opts.Now().Sub(r.layer.End.Time()), Pushes: !due.Before(r.pushAt),
-	})
-	return due, nil
+	r.report.locked(LockedInfo{Span: t.span, Key: l.Key, Holder: l.Holder, Age: age, Pushes: t.pushes})
+	return nil
+}
+
+// policy is what the store is asked to do about locks in the span of a task.
+func (t *task) policy() export.LockPolicy {
+	if t.pushes {
+		return export.PushLocks
+	}
+	return export.SkipLocks
 }
 
 // look finds out how much of its history the store has lost by now.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/varvekv/varve/export"
 )
@@ -81,7 +80,7 @@ func (p *pages) turn() error {
 	ctx, cancel := context.WithTimeoutCause(p.ctx, limit, errAttempt)
 	defer cancel()
 	req := p.req
-	if !time.Now().Before(p.r.pushAt) {
+	if p.r.pushes.Load() {
 		req.Locks = export.PushLocks
 	}
 	err := p.attempt(ctx, req)

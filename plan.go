@@ -17,7 +17,8 @@ type task struct {
 	by       method
 	segments []segment      // of span, to compare
 	tables   []export.Table // in span, to be copied as they are
-	pushed   time.Time      // since when a lock in span withstands being pushed
+	pushes   bool           // locks in span are pushed
+	pushing  time.Duration  // for how long they were, and stayed
 }
 
 // method is how what a task writes is found.

@@ -56,8 +56,10 @@ type run struct {
 	bucket *collectionBucket
 	layer  LayerInfo
 	job    string
-	pushAt time.Time // when locks are pushed
 	gone   Timestamp // the store's history up to here may have gone while it was exported
+
+	pushes    atomic.Bool // locks are pushed by now
+	pushTimer *time.Timer // sets it; nil: it is set
 
 	// Of an incremental:
 	parent     *Manifest

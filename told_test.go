@@ -66,7 +66,7 @@ func TestToldChangesWithRevisions(t *testing.T) {
 		p, scans := newPast(t, 31), 0
 		s := telling{p.store, &scans}
 		writes := func() {
-			for i := range 60 {
+			for i := range 25 {
 				if i%4 == 0 {
 					p.moments = append(p.moments, p.store.Delete(p.key()))
 				} else {

@@ -38,7 +38,7 @@ func TestRetryGoesToTheTail(t *testing.T) {
 			return task
 		}
 		require.Equal(t, "locked", take())
-		q.Retry("locked", time.Now().Add(5*time.Second))
+		q.Retry("locked", 5*time.Second)
 		require.Equal(t, "free", take())
 		q.Done()
 		require.Zero(t, time.Since(begun))
@@ -60,7 +60,7 @@ func TestNextWaitsForWhatMayComeBack(t *testing.T) {
 		require.NoError(t, err)
 		go func() {
 			time.Sleep(time.Minute)
-			q.Retry(8, time.Now().Add(time.Minute))
+			q.Retry(8, time.Minute)
 		}()
 		got, ok, err := q.Next(t.Context())
 		require.NoError(t, err)
@@ -83,7 +83,8 @@ func TestNextEndsWithItsContext(t *testing.T) {
 	q := queue.New([]int{1})
 	_, _, err := q.Next(t.Context())
 	require.NoError(t, err)
-	q.Retry(1, time.Now().Add(time.Hour))
+	q.Retry(1, time.Hour)
+	defer q.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, err = q.Next(ctx)
