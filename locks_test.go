@@ -55,7 +55,9 @@ func lockedKey(n int) []byte { return fmt.Appendf(nil, "key-%06d", n) }
 // backup must end with what the store held at the end of the layer.
 func (l *lockable) backup(store export.Store) *varve.Layer {
 	l.Helper()
-	layer, err := l.c.Backup(l.Context(), varve.Cluster(store), &l.opts)
+	ctx, cancel := context.WithTimeout(l.Context(), time.Hour) // in a bubble that is soon
+	defer cancel()
+	layer, err := l.c.Backup(ctx, varve.Cluster(store), &l.opts)
 	require.NoError(l, err)
 	if !l.opts.NoDigest {
 		_, err = l.c.Verify(l.Context(), layer.ID, &varve.VerifyOptions{Level: varve.VerifyDigest})
