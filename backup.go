@@ -32,6 +32,13 @@ type BackupOptions struct {
 	AsOf Timestamp
 	// Lag backs up the moment this long ago; not together with AsOf.
 	Lag time.Duration
+	// RevisionHistory backs up every revision and deletion since the end of the layer that
+	// is extended, of a full as far back as the store still has them, so that any moment
+	// in between can be restored. It is for stores that keep revisions. Layers with and
+	// without it may follow one another.
+	RevisionHistory bool
+	// Locks say what is done about writes that are not committed.
+	Locks LockOptions
 	// Adopt lets a store of another lineage extend the chain: one that was restored
 	// or made from a copy, and holds much of the same. It is compared with the chain.
 	// A store that keeps revisions cannot be adopted.
@@ -44,6 +51,10 @@ type BackupOptions struct {
 	// incremental of its targets may pin: what pins more when a run ends is released. It
 	// concerns all that the collection keeps in the store. 0: unlimited.
 	BaseLimit int64
+	// BaseAge is how old a snapshot may become that is kept for the next incremental of its
+	// targets: an older one is released when a run of the collection ends, whatever its
+	// targets are, and holds back no garbage collection any more. 0: unlimited.
+	BaseAge time.Duration
 	// Labels are kept in the manifest.
 	Labels map[string]string
 	// Concurrency is how many tasks export at once. 0: GOMAXPROCS.
@@ -142,9 +153,15 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	}
 	written, err := r.export(ctx, snapshot, tasks)
 	if errors.Is(err, export.ErrNoBase) {
-		written, err = r.exportAnew(ctx, snapshot, tasks, err)
+		written, err = r.exportAnew(ctx, snapshot, err)
+	}
+	if errors.Is(err, errRewritten) {
+		written, err = r.exportAll(ctx, snapshot)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := r.look(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.digest(ctx, snapshot, written); err != nil {
@@ -164,6 +181,9 @@ func (r *run) resolve(ctx context.Context) (err error) {
 	}
 	if r.info.Revisions && r.info.Order.WithDefaults().Name != export.BytewiseName {
 		return &OrderError{Want: export.BytewiseName, Got: r.info.Order.Name}
+	}
+	if r.opts.RevisionHistory && !r.info.Revisions {
+		return &OptionError{Field: "RevisionHistory", Reason: fmt.Sprintf("the store (%s) keeps no history", r.info.Engine)}
 	}
 	if r.spans, err = r.targets.resolve(r.info.Order); err != nil {
 		return err

@@ -45,16 +45,60 @@ func (r *run) snapshot(ctx context.Context) (export.Snapshot, error) {
 		}
 		opts.Name, opts.Note = r.layer.ID, r.note()
 	}
+	if err := r.holdBase(ctx); err != nil {
+		return nil, err
+	}
 	s, err := r.targets.store.Snapshot(ctx, opts)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("snapshot: %w", err), r.forget(ctx))
+		return nil, errors.Join(r.tooLate(ctx), fmt.Errorf("snapshot: %w", err), r.forget(ctx))
 	}
 	if err := r.checkSnapshot(ctx, s, after); err != nil {
 		return nil, r.settle(ctx, s, nil, err)
 	}
 	r.layer.End = s.Timestamp()
+	r.schedulePush()
 	r.c.opts.Logger.Info("backup begins", "collection", r.c.name, "layer", r.layer.ID, "parent", r.layer.ParentID, "as_of", r.layer.End.String())
 	return s, nil
+}
+
+// holdBase makes a store that keeps revisions hold on to those after the parent's end
+// until the run is done. Most often the base that was left there does so; where it was
+// released, it is taken again, as long as the history is there. A store that will not do
+// so is compared with the chain if it forgets.
+func (r *run) holdBase(ctx context.Context) error {
+	keeper := r.keeper()
+	if keeper == nil || r.parent == nil || !r.info.Revisions || r.info.Lineage != r.parent.Lineage {
+		return nil
+	}
+	kept, err := r.own(ctx, keeper)
+	if err != nil || slices.ContainsFunc(kept, func(s export.SnapshotInfo) bool { return s.Name == r.parent.Layer }) {
+		return err
+	}
+	s, err := r.targets.store.Snapshot(ctx, export.SnapshotOptions{
+		Name: r.parent.Layer, Note: r.note(), AsOf: r.parent.End, Spans: r.kept,
+	})
+	if err == nil {
+		r.retaken = true
+		return s.Close()
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	r.c.opts.Logger.Info("history is not held", "collection", r.c.name, "layer", r.layer.ID, "since", r.parent.End.String(), "reason", err)
+	return nil
+}
+
+// tooLate says that the store has forgotten the moment that was asked for since the run
+// has looked, nil if it has not.
+func (r *run) tooLate(ctx context.Context) error {
+	if r.asOf.IsZero() {
+		return nil
+	}
+	now, err := r.targets.store.Info(ctx)
+	if err == nil && r.asOf.Compare(now.Oldest) < 0 {
+		return &BeforeGCError{AsOf: r.asOf, Threshold: now.Oldest}
+	}
+	return nil // the store has said itself what is wrong
 }
 
 // checkSnapshot refuses a store that was restored into between the first look at it
@@ -78,6 +122,9 @@ func (r *run) checkSnapshot(ctx context.Context, s export.Snapshot, after Timest
 // warning only, for a later run puts it right.
 func (r *run) settle(ctx context.Context, s export.Snapshot, layer *Layer, err error) error {
 	ctx = context.WithoutCancel(ctx)
+	if r.pushTimer != nil {
+		r.pushTimer.Stop()
+	}
 	closeErr := s.Close()
 	if layer == nil {
 		if giveBack := errors.Join(closeErr, r.forget(ctx)); giveBack != nil {
@@ -91,13 +138,18 @@ func (r *run) settle(ctx context.Context, s export.Snapshot, layer *Layer, err e
 	return err
 }
 
-// forget releases the run's named snapshot, should there be one.
+// forget releases the run's named snapshot, should there be one, and the parent's if it
+// was not there before.
 func (r *run) forget(ctx context.Context) error {
 	keeper := r.keeper()
 	if keeper == nil {
 		return nil
 	}
-	err := keeper.Release(context.WithoutCancel(ctx), r.layer.ID)
+	ctx = context.WithoutCancel(ctx)
+	err := keeper.Release(ctx, r.layer.ID)
+	if err == nil && r.retaken {
+		err = keeper.Release(ctx, r.parent.Layer)
+	}
 	if errors.Is(err, export.ErrClosed) {
 		return nil // whoever opens the store next finds it, and a run a day later releases it
 	}
@@ -179,7 +231,7 @@ func (r *run) committedLayer(ctx context.Context, id string) (*LayerInfo, error)
 
 // keepNewest releases, once the layer is committed, what no incremental will be
 // compared with any more: the parent's base, that of an older layer of the same
-// targets, and those that pin too much.
+// targets, and those that hold too much.
 func (r *run) keepNewest(ctx context.Context) error {
 	keeper := r.keeper()
 	if keeper == nil {
@@ -193,7 +245,7 @@ func (r *run) keepNewest(ctx context.Context) error {
 	keepOwn := !r.opts.NoBase
 	for _, s := range kept {
 		if s.Name == r.layer.ID {
-			keepOwn = keepOwn && !r.pinsTooMuch(s)
+			keepOwn = keepOwn && !r.holdsTooMuch(s)
 			continue
 		}
 		is, err := r.judge(ctx, s)
@@ -209,8 +261,10 @@ func (r *run) keepNewest(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (r *run) pinsTooMuch(s export.SnapshotInfo) bool {
-	return r.opts.BaseLimit > 0 && s.PinnedBytes > r.opts.BaseLimit
+// holdsTooMuch reports whether a base pins more, or is older, than it may.
+func (r *run) holdsTooMuch(s export.SnapshotInfo) bool {
+	return r.opts.BaseLimit > 0 && s.PinnedBytes > r.opts.BaseLimit ||
+		r.opts.BaseAge > 0 && r.c.opts.Now().Sub(s.CreatedAt) > r.opts.BaseAge
 }
 
 // verdict is what a kept snapshot is beside the one of the run's layer.
@@ -245,7 +299,7 @@ func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error)
 	switch {
 	case same && m.End.Compare(r.layer.End) > 0:
 		return superseding, nil
-	case same, r.pinsTooMuch(s):
+	case same, r.holdsTooMuch(s):
 		return superseded, nil
 	}
 	return needed, nil

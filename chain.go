@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -15,19 +16,22 @@ type Chain struct {
 // Window is an interval of moments that can be restored, both ends included.
 type Window struct{ Oldest, Newest Timestamp }
 
-// Points are the moments that the chain can restore, oldest first.
+// Points are the moments that the chain can restore, oldest first: of each layer its end,
+// and with revision history all that led there, as far as the store still had it. A window
+// begins where the one before ends, or later. Of the last layer, all of it is there even
+// where the chain ends at a moment in it.
 func (c *Chain) Points() []Window {
 	var out []Window
 	for _, l := range c.Layers {
-		out = append(out, Window{Oldest: l.End, Newest: l.End})
+		out = append(out, Window{Oldest: l.Manifest.Oldest, Newest: l.End})
 	}
 	return out
 }
 
 // Resolve finds the chain that restores asOf, zero meaning the end of from. From
 // is Latest, the path of a layer, or its ID; "" searches all layers for asOf, the
-// newest first. A moment that no layer captured is a *NoRestorePointError with the
-// nearest ones. Where a layer stands for others there are several ways from a full
+// newest first: those that end there, then those that have the history of it. A moment
+// that no layer captured is a *NoRestorePointError with the nearest ones. Where a layer stands for others there are several ways from a full
 // to the moment, and the chain is the one with the fewest stored bytes.
 func (c *Collection) Resolve(ctx context.Context, from string, asOf Timestamp) (*Chain, error) {
 	var chain *Chain
@@ -57,7 +61,7 @@ func (b *collectionBucket) findAt(ctx context.Context, from string, asOf Timesta
 	return x.at(ctx, asOf)
 }
 
-// at is the first of the committed layers that end at t.
+// at is the first of the committed layers that capture t.
 func (x *index) at(ctx context.Context, t Timestamp) (LayerInfo, error) {
 	for l, err := range x.allAt(ctx, t) {
 		return l, err
@@ -65,14 +69,19 @@ func (x *index) at(ctx context.Context, t Timestamp) (LayerInfo, error) {
 	return LayerInfo{}, &NoRestorePointError{AsOf: t}
 }
 
-// allAt yields the committed layers that end at t. If there is none, the error says
-// which moments are nearest.
+// allAt yields the committed layers that end at t, and then those that have the history
+// of it, which their manifests tell. If there is none, the error says which moments are
+// nearest.
 func (x *index) allAt(ctx context.Context, t Timestamp) iter.Seq2[LayerInfo, error] {
 	return func(yield func(LayerInfo, error) bool) {
+		var over []LayerInfo // that begin before t and end after it
 		miss, found := &NoRestorePointError{AsOf: t}, false
 		for l, err := range x.usable(ctx) {
 			if err == nil && l.End != t {
 				miss.note(l.End)
+				if l.Start.Compare(t) < 0 && l.End.Compare(t) > 0 {
+					over = append(over, l)
+				}
 				continue
 			}
 			found = true
@@ -80,8 +89,24 @@ func (x *index) allAt(ctx context.Context, t Timestamp) iter.Seq2[LayerInfo, err
 				return
 			}
 		}
+		var damage error
+		for _, l := range over {
+			m, err := x.b.manifest(ctx, l.Path)
+			switch {
+			case isNoLayer(err):
+				damage = cmp.Or(damage, err) // another one may have the same history
+				continue
+			case err == nil && !m.covers(t):
+				miss.note(m.Oldest)
+				continue
+			}
+			found = true
+			if !yield(l, err) || err != nil {
+				return
+			}
+		}
 		if !found {
-			yield(LayerInfo{}, miss)
+			yield(LayerInfo{}, cmp.Or(damage, error(miss)))
 		}
 	}
 }
@@ -189,8 +214,21 @@ func (m *Manifest) orderName() string {
 	return m.Order
 }
 
-// tip is the chain's last layer, whose state is the one at AsOf.
+// tip is the chain's last layer, at whose end or in whose window AsOf is.
 func (c *Chain) tip() *Layer { return c.Layers[len(c.Layers)-1] }
+
+// within is AsOf if it comes before the end of the chain, else zero.
+func (c *Chain) within() Timestamp {
+	if c.AsOf == c.tip().End {
+		return Timestamp{}
+	}
+	return c.AsOf
+}
+
+// covers reports whether t, which is not the end of a layer below, can be restored from m.
+func (m *Manifest) covers(t Timestamp) bool {
+	return t == m.End || t.Compare(m.Start) > 0 && t.Compare(m.Oldest) >= 0 && t.Compare(m.End) < 0
+}
 
 func (m *Manifest) layer() *Layer {
 	return &Layer{LayerInfo: m.info(), Manifest: m, Stats: m.Stats}

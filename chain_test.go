@@ -72,6 +72,53 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestResolveWindows: a moment inside the history of a layer is found there, a chain that
+// ends at it comes first, and damage hides no other chain.
+func TestResolveWindows(t *testing.T) {
+	t.Parallel()
+	l := newLake(t)
+	windowed := func(oldest int64) func(m *Manifest) {
+		return func(m *Manifest) { m.Oldest, m.Revisions = wall(oldest), true }
+	}
+	old, plain := layerAt(1, none, 10), layerAt(2, layerAt(1, none, 10), 20)
+	last, other := layerAt(3, plain, 30), layerAt(4, none, 40)
+	l.indexed(old, plain, last, other)
+	l.manifest(old, windowed(5))
+	l.manifest(plain, windowed(20))
+	l.manifest(last, windowed(20))
+	l.manifest(other, windowed(27))
+	for _, test := range []struct {
+		from string
+		asOf int64
+		want string
+	}{
+		{"", 7, old.ID}, {"", 5, old.ID}, {"", 10, old.ID}, {"", 20, plain.ID}, {"", 25, last.ID}, {"", 28, other.ID}, {"", 30, last.ID},
+		{last.ID, 7, old.ID}, {last.ID, 20, plain.ID}, {last.ID, 21, last.ID}, {last.ID, 29, last.ID}, {Latest, 27, other.ID},
+	} {
+		chain, err := l.c.Resolve(t.Context(), test.from, wall(test.asOf))
+		require.NoError(t, err, "%q as of %d", test.from, test.asOf)
+		require.Equal(t, test.want, chain.tip().ID, "%q as of %d", test.from, test.asOf)
+		require.Equal(t, wall(test.asOf), chain.AsOf)
+	}
+	for _, test := range []struct {
+		from          string
+		at            int64
+		before, after Timestamp
+	}{
+		{"", 4, Timestamp{}, wall(5)}, {"", 15, wall(10), wall(20)}, {"", 41, wall(40), Timestamp{}},
+		{last.ID, 15, wall(10), wall(20)}, {last.ID, 31, wall(30), Timestamp{}}, {Latest, 26, Timestamp{}, wall(27)},
+	} {
+		var miss *NoRestorePointError
+		_, err := l.c.Resolve(t.Context(), test.from, wall(test.at))
+		require.ErrorAs(t, err, &miss)
+		require.Equal(t, NoRestorePointError{AsOf: wall(test.at), Before: test.before, After: test.after}, *miss, "%q", test.from)
+	}
+	l.faults.Flip(manifestObject(other.Path), 8*800)
+	chain, err := l.c.Resolve(t.Context(), "", wall(29))
+	require.NoError(t, err)
+	require.Equal(t, last.ID, chain.tip().ID)
+}
+
 func TestNoRestorePoint(t *testing.T) {
 	t.Parallel()
 	l := newLake(t)
@@ -221,7 +268,7 @@ func someBrokenChains() []brokenChain {
 			},
 		},
 		{
-			"manifest unlike its entry", edit(func(m *Manifest) { m.End = wall(22) }),
+			"manifest unlike its entry", edit(func(m *Manifest) { m.End, m.Oldest = wall(22), wall(22) }),
 			func(t *testing.T, err error) {
 				var c *CorruptError
 				require.ErrorAs(t, err, &c)

@@ -44,6 +44,7 @@ func commitSettings() map[string]setting {
 			require.NoError(s, s.backup())
 			s.change(2)
 		}),
+		"incremental with history": after(varve.BackupOptions{RevisionHistory: true}, func(s *scene) { full(s) }),
 		"incremental without a base": after(varve.BackupOptions{NoBase: true}, func(s *scene) {
 			full(s)
 			s.opts.NoBase = false

@@ -83,7 +83,7 @@ func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sin
 	views := clipViews(r.info.Order, r.chain.views, []Span{t.span})
 	for _, seg := range t.segments {
 		if seg.known || !r.opts.NoDigest {
-			read, err := r.scanRows(ctx, s, seg.span)
+			read, err := r.scanRows(ctx, s, seg.span, t.policy())
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +93,7 @@ func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sin
 			}
 		}
 		p := piece{span: seg.span, views: clipViews(r.info.Order, views, []Span{seg.span})}
-		if err := r.compareSegment(ctx, s, p, w); err != nil {
+		if err := r.compareSegment(ctx, s, p, w, t.policy()); err != nil {
 			return nil, err
 		}
 	}
@@ -101,20 +101,34 @@ func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sin
 }
 
 // compareSegment reads the chain beside the snapshot.
-func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w *sink.Writer) (err error) {
+func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w *sink.Writer, locks export.LockPolicy) (err error) {
 	shelf := newShelf(r.bucket.Bucket, []piece{p})
 	defer func() { err = errors.Join(err, shelf.close()) }()
-	was, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
+	was, err := openSource(ctx, shelf, p, merge.Options{Order: r.info.Order})
 	if err != nil {
 		return err
 	}
-	is, err := s.Export(ctx, export.Request{Span: p.span})
+	req := export.Request{Span: p.span, Locks: locks}
+	is, err := r.read(ctx, s, req)
 	if err != nil {
 		return errors.Join(err, was.Close())
 	}
-	changes := export.Compare(r.info.Order, was, guard(is, r.info.Order, p.span))
+	changes := export.Compare(r.info.Order, was, r.guard(is, req))
 	defer func() { err = errors.Join(err, changes.Close()) }()
-	return r.copy(w, r.paced(ctx, &dated{Cursor: changes, at: r.removedAt()}), nil)
+	return r.copy(w, r.paced(ctx, &dated{Cursor: changes, at: r.removedAt()}), r.checkAge)
+}
+
+// errRewritten says that the store holds something other than the chain, and that it did so
+// before the chain was written.
+var errRewritten = errors.New("store: its past is another one than it was")
+
+// checkAge refuses what no reader would see over what the chain has there. That is so
+// where a span was loaded with revisions of before.
+func (r *run) checkAge(e *export.Entry) error {
+	if r.info.Revisions && e.Timestamp.Compare(r.layer.Start) <= 0 {
+		return errRewritten
+	}
+	return nil
 }
 
 // removedAt is the timestamp of what is found to be gone: no revision tells when that

@@ -23,6 +23,7 @@ type content struct {
 	// Known once fit was called:
 	order *export.Order
 	views []view // what of the files counts, in order
+	ended bool   // at a moment before the end of the last layer
 }
 
 // content reads the file lists of a chain, for which no order is needed.
@@ -136,6 +137,16 @@ func (c *content) look() {
 	}
 	sortViews(c.order, c.views)
 }
+
+// endAt leaves out what came after t: files that have nothing else, and the digest, which
+// is of the end of the last layer.
+func (c *content) endAt(t Timestamp) {
+	c.rows, c.ended = nil, true
+	c.views = slices.DeleteFunc(c.views, func(v view) bool { return v.form.Revisions && v.MinTimestamp.Compare(t) > 0 })
+}
+
+// digested reports whether rows are of what the content amounts to.
+func (c *content) digested() bool { return !c.ended && c.layers[len(c.layers)-1].Digest != nil }
 
 // meets reports whether f does not lie behind the file before it in the same tier.
 func (f *leveledFile) meets(before *leveledFile, order *export.Order) bool {

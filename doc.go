@@ -36,6 +36,8 @@
 //     it from the beginning
 //   - chain: a full and what follows it without a gap
 //   - base: the snapshot of a layer's end that a store keeps, to tell what changed since
+//   - window: the moments that a layer can restore
+//   - lock: a write that is not committed
 //   - collection: all chains under one URL
 //   - manifest: the record whose presence commits a layer
 //   - file: one table object of a layer
@@ -95,11 +97,25 @@
 // with the chain. NoBase keeps none, and BaseLimit releases those that pin too much
 // when a run ends.
 //
+// # History
+//
+// A store that keeps revisions can be backed up as of a moment of its past, by AsOf or
+// Lag. With RevisionHistory a layer holds every revision and deletion since the end of its
+// parent, and a full all that the store still has; then any moment in between can be
+// restored, and [Chain.Points] has windows. Layers with and without history may follow one
+// another. Of a store like that a base is no copy: it keeps the store from forgetting what
+// came after it. Where that is gone, the store is compared with the chain, and the layer has
+// no window but its end. docs/history.md says more.
+//
+// Writes that are not committed are neither skipped nor waited for without end: what is
+// behind one is exported later, and [LockOptions] say when its holder must give way.
+//
 // # The guarantee
 //
 // When Backup has returned a layer, it is durable, and a restore of it puts into the
 // target exactly what the store held in the layer's spans at its End, or fails and
-// says why. Every stored byte is checked against its hash whenever it is read. A
+// says why; a restore of a moment in its window, what the store held there then. Every
+// stored byte is checked against its hash whenever it is read. A
 // restore shows nothing before all of it is there. One that fails or is cancelled
 // leaves nothing behind; one that is killed, at most a staging area.
 //
@@ -179,8 +195,8 @@
 //   - I13: Full, full with incrementals, compacted, read in place and restored have
 //     one digest.
 //
-// I1, I2, I5 to I8 and I10 to I13 hold for all that this version does; I4 is the
-// adapter's, and package kvtest checks it. I3 and I9 are about what is not in this
+// I1, I2, I4 to I8 and I10 to I13 hold for all that this version does; of I4 the pages are
+// the adapter's, and package kvtest checks them. I3 and I9 are about what is not in this
 // version, and so is what I13 says of compacting and of reading in place.
 //
 // # Errors
@@ -190,7 +206,7 @@
 //   - fix the call: [OptionError], [TargetError]; [OrderError]: use a store of the
 //     order that it wants
 //   - choose another layer or moment: [ErrNoLayer], [NoRestorePointError], which names
-//     the nearest, [BeforeGCError]
+//     the nearest, [BeforeGCError], which names the oldest
 //   - take a full backup: [ErrNoFull], [ChainGapError], [LineageError]; or, after the
 //     last, let a restored or copied store go on with the chain: BackupOptions.Adopt
 //   - the data is damaged: [CorruptError]; restore another layer, and let

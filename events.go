@@ -11,6 +11,7 @@ type Events struct {
 	Progress func(ProgressInfo) // at most once a second, and at the end of each phase
 	File     func(FileInfo)     // each file that was stored, loaded or verified
 	Layer    func(LayerInfo)    // the layer that was committed, restored or verified
+	Locked   func(LockedInfo)   // each time that an export meets a lock
 }
 
 // Phase is what a run is doing.
@@ -38,6 +39,18 @@ type FileInfo struct {
 	Path                      string
 	Span                      Span
 	StoredBytes, LogicalBytes int64
+}
+
+// LockedInfo is a lock that an export has met: a write that is not committed, as of the
+// moment that is backed up. What is left of the span is exported again later.
+type LockedInfo struct {
+	Span   Span // what is left
+	Key    []byte
+	Holder string
+	// Age is how long ago the moment that is backed up was.
+	Age time.Duration
+	// Pushes is set where the next attempt makes the store resolve the lock.
+	Pushes bool
 }
 
 // progressInterval is how often Events.Progress is called.
@@ -106,5 +119,13 @@ func (r *reporter) layer(l LayerInfo) {
 	defer r.mu.Unlock()
 	if r.events.Layer != nil {
 		r.events.Layer(l)
+	}
+}
+
+func (r *reporter) locked(l LockedInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.events.Locked != nil {
+		r.events.Locked(l)
 	}
 }

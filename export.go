@@ -1,67 +1,119 @@
 package varve
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/queue"
 	"github.com/varvekv/varve/sink"
 )
 
 // export writes the tasks' files, several at a time. The first error ends all.
 //
 // Concurrency bounds how many tasks read and encode. If it is not 1, as many again
-// may wait for storage to take the end of their file, so that no processor does.
+// may wait for storage to take the end of their file, so that no processor does. What is
+// behind a lock goes to the tail, and is tried again later.
 func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*contents, error) {
 	r.report.begin(PhaseExport, bytesOf(tasks))
-	results := make([]sink.Result, len(tasks))
 	workers := max(min(r.opts.Concurrency, len(tasks)), 1)
-	turns := make(chan struct{}, workers)
+	e := &exporting{run: r, snapshot: s, queue: queue.New(r.number(tasks)), turns: make(chan struct{}, workers)}
+	defer e.queue.Close()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
 	if workers > 1 {
 		g.SetLimit(2 * workers)
 	}
-	for i, t := range tasks {
-		g.Go(func() (err error) {
-			results[i], err = r.exportTask(gctx, s, i, t, turns)
-			if err != nil {
+	var ended error // of the queue, whose context is that of the group
+	for {
+		t, ok, err := e.queue.Next(gctx)
+		if ended = err; !ok {
+			break
+		}
+		g.Go(func() error {
+			if err := e.task(gctx, t); err != nil {
 				return fmt.Errorf("export %s: %w", t.span, denied("write", dataFolder+" of "+r.layer.Path, err))
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
+	if err := cmp.Or(g.Wait(), ended); err != nil {
 		return nil, err
 	}
 	r.report.end()
-	out := new(contents)
-	for _, res := range results {
-		out.files = append(out.files, res.Files...)
-		out.rows = append(out.rows, res.Rows...)
-	}
 	order := r.info.Order.WithDefaults()
-	slices.SortStableFunc(out.files, func(a, b sink.File) int {
+	slices.SortStableFunc(e.out.files, func(a, b sink.File) int {
 		return cmp.Or(a.Tier-b.Tier, order.Compare(a.Span.Start, b.Span.Start))
 	})
-	slices.SortStableFunc(out.rows, func(a, b digest.Row) int { return order.Compare(a.Start, b.Start) })
-	return out, nil
+	slices.SortStableFunc(e.out.rows, func(a, b digest.Row) int { return order.Compare(a.Start, b.Start) })
+	return &e.out, nil
 }
 
-// exportAnew exports without the base, which could not be read to its end. What was
-// written so far is named by nothing, and its names are not used again.
-func (r *run) exportAnew(ctx context.Context, s export.Snapshot, tasks []task, cause error) (*contents, error) {
-	if r.changes != Checkpoints {
+// number gives tasks numbers, which name their files and are never used again.
+func (r *run) number(tasks []task) []task {
+	for i := range tasks {
+		tasks[i].number = int(r.tasks.Add(1)) - 1
+	}
+	return tasks
+}
+
+// exporting is a run while it exports.
+type exporting struct {
+	*run
+	snapshot export.Snapshot
+	queue    *queue.Queue[task]
+	turns    chan struct{}
+
+	mu  sync.Mutex
+	out contents
+}
+
+// task exports one task of the queue, or the part of it that comes before a lock.
+func (e *exporting) task(ctx context.Context, t task) error {
+	result, rest, err := e.exportTask(ctx, e.snapshot, t, e.turns)
+	if err == nil {
+		e.mu.Lock()
+		e.out.files = append(e.out.files, result.Files...)
+		e.out.rows = append(e.out.rows, result.Rows...)
+		e.mu.Unlock()
+	}
+	switch {
+	case err == nil && rest == nil:
+		e.queue.Done()
+		return nil
+	case err != nil && locked(err) == nil:
+		return err
+	case rest == nil:
+		rest = &behind{task: t, lock: err}
+	}
+	if err := e.postpone(&rest.task, rest.lock); err != nil {
+		return err
+	}
+	e.queue.Retry(e.number([]task{rest.task})[0], e.opts.Locks.RetryDelay)
+	return nil
+}
+
+// behind is what is left of a task because of a lock.
+type behind struct {
+	task task
+	lock error
+}
+
+// exportAnew exports without what the store knew of changes, which it could not tell to
+// the end. What was written so far is named by nothing.
+func (r *run) exportAnew(ctx context.Context, s export.Snapshot, cause error) (*contents, error) {
+	if r.changes != Checkpoints && r.changes != Revisions {
 		return nil, cause
 	}
 	r.c.opts.Logger.Warn("base cannot be read", "collection", r.c.name, "layer", r.layer.ID, "base", r.layer.ParentID, "error", cause)
-	r.spent += len(tasks)
 	r.told, r.segments, r.ledger = false, nil, nil
 	again, err := r.planState(ctx, s, r.introduced, introduced)
 	if err != nil {
@@ -74,67 +126,75 @@ func (r *run) exportAnew(ctx context.Context, s export.Snapshot, tasks []task, c
 	return r.export(ctx, s, append(again, compared...))
 }
 
-func (r *run) exportTask(ctx context.Context, s export.Snapshot, n int, t task, turns chan struct{}) (sink.Result, error) {
+// exportAll exports everything from the beginning. Nothing older counts then.
+func (r *run) exportAll(ctx context.Context, s export.Snapshot) (*contents, error) {
+	r.c.opts.Logger.Warn("store was written to in its past", "collection", r.c.name, "layer", r.layer.ID)
+	r.introduced, r.kept, r.changes, r.chain = r.spans, nil, Everything, nil
+	tasks, err := r.planState(ctx, s, r.introduced, introduced)
+	if err != nil {
+		return nil, err
+	}
+	return r.export(ctx, s, tasks)
+}
+
+func (r *run) exportTask(ctx context.Context, s export.Snapshot, t task, turns chan struct{}) (_ sink.Result, rest *behind, _ error) {
 	select {
 	case turns <- struct{}{}:
 	case <-ctx.Done():
-		return sink.Result{}, ctx.Err()
+		return sink.Result{}, nil, ctx.Err()
 	}
-	w, done, err := r.encodeTask(ctx, s, n, t)
+	w, done, rest, err := r.encodeTask(ctx, s, t)
 	<-turns
 	if err != nil {
-		return sink.Result{}, err
+		return sink.Result{}, nil, err
 	}
 	defer w.Abort()
 	result, err := w.Finish()
 	result.Files = append(done.Files, result.Files...)
-	if !t.digests() && !r.opts.NoDigest {
+	if !r.digests(t) && !r.opts.NoDigest {
 		result.Rows = done.Rows
 	}
-	return result, err
+	return result, rest, err
 }
+
+// ofState reports whether the task writes all that is in its span.
+func (t *task) ofState() bool { return t.by == wholeState || t.by == introduced }
 
 // digests reports whether what the task writes is all that its rows are of.
-func (t *task) digests() bool {
-	return (t.by == wholeState || t.by == introduced) && len(t.tables) == 0
+func (r *run) digests(t task) bool {
+	return t.ofState() && len(t.tables) == 0 && !r.opts.RevisionHistory
 }
 
-// encodeTask gives all entries of the task to a writer. After an error nothing is left
-// of it. What was stored and digested beside the writer is done.
-func (r *run) encodeTask(ctx context.Context, s export.Snapshot, n int, t task) (_ *sink.Writer, done sink.Result, err error) {
+// encodeTask gives all entries of the task to a writer, or those before a lock. After an
+// error nothing is left of it. What was stored and digested beside the writer is done.
+func (r *run) encodeTask(ctx context.Context, s export.Snapshot, t task) (_ *sink.Writer, done sink.Result, rest *behind, err error) {
 	tier := 0
 	if len(t.tables) > 0 {
 		tier = 1
 	}
 	opts := r.fileOptions(tier)
-	opts.NoDigest = opts.NoDigest || !t.digests()
-	opts.Name = func(file int) string { return formatData(r.layer.Path, r.layer.ID, r.spent+n, len(t.tables)+file) }
+	opts.NoDigest = opts.NoDigest || !r.digests(t)
+	opts.Name = func(file int) string { return formatData(r.layer.Path, r.layer.ID, t.number, len(t.tables)+file) }
 	w, err := sink.NewWriter(ctx, t.span, opts)
 	if err != nil {
-		return nil, done, err
+		return nil, done, nil, err
 	}
 	defer func() {
 		if err != nil {
 			w.Abort()
 		}
 	}()
-	switch t.by {
-	case toldChange:
-		err = r.exportChanges(ctx, s, t.span, w)
-	case comparison:
+	switch {
+	case t.by == toldChange:
+		rest, err = r.exportChanges(ctx, s, t, w)
+	case t.by == comparison:
 		done.Rows, err = r.compareTask(ctx, s, t, w)
-	case introduced:
-		if err = r.cutOlder(t.span, w); err == nil {
-			err = r.exportState(ctx, s, t.span, w)
-		}
+	case len(t.tables) > 0:
+		done.Files, done.Rows, err = r.copyTables(ctx, s, t, w)
 	default:
-		if len(t.tables) > 0 {
-			done.Files, done.Rows, err = r.copyTables(ctx, s, n, t, w)
-		} else {
-			err = r.exportState(ctx, s, t.span, w)
-		}
+		done.Rows, rest, err = r.exportState(ctx, s, t, w)
 	}
-	return w, done, err
+	return w, done, rest, err
 }
 
 // fileOptions are those of files of a tier.
@@ -166,37 +226,93 @@ func (r *run) cutOlder(span Span, w *sink.Writer) error {
 	return nil
 }
 
-func (r *run) exportState(ctx context.Context, s export.Snapshot, span Span, w *sink.Writer) (err error) {
-	cursor, err := s.Export(ctx, export.Request{Span: span})
+// exportState writes what is in the span of a task, and is the rows of it where they are
+// not the writer's.
+func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (_ []digest.Row, rest *behind, err error) {
+	if t.by == introduced {
+		if err := r.cutOlder(t.span, w); err != nil {
+			return nil, nil, err
+		}
+	}
+	req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory, Locks: t.policy()}
+	cursor, err := r.read(ctx, s, req)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, cursor.Close()) }()
-	return r.copy(w, r.paced(ctx, guard(cursor, r.info.Order, span)), nil)
+	live := newLiveRows(r.info, t.span.Start, min(digest.RowBytes, r.opts.TargetFileBytes))
+	var count func(e *export.Entry) error
+	if req.Revisions && !r.opts.NoDigest {
+		count = func(e *export.Entry) error {
+			live.add(e)
+			return nil
+		}
+	}
+	err = r.copy(w, r.paced(ctx, r.guard(cursor, req)), count)
+	if rest = r.split(&t, w, err); rest != nil {
+		err = nil
+	}
+	return live.rows(t.span.End), rest, err
+}
+
+// split makes the task end before the lock that it has met, and is what comes after; nil
+// if there is no lock or nothing comes before it, or if it is not known what.
+func (r *run) split(t *task, w *sink.Writer, err error) *behind {
+	l := locked(err)
+	if l == nil {
+		return nil
+	}
+	rest := &behind{task: *t, lock: err}
+	rest.task.span.Start = slices.Clone(l.Key[:r.info.Order.WithDefaults().Split(l.Key)])
+	if !w.EndAt(rest.task.span.Start) {
+		return nil
+	}
+	t.span.End, rest.task.pushing = rest.task.span.Start, 0
+	return rest
 }
 
 // exportChanges writes what the store says has changed, and counts it in the ledger
 // if it says what was replaced.
-func (r *run) exportChanges(ctx context.Context, s export.Snapshot, span Span, w *sink.Writer) (err error) {
-	req := export.Request{Span: span, Since: r.parent.End}
-	if !r.told {
-		cursor, err := s.Export(ctx, req)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, cursor.Close()) }()
-		return r.copy(w, r.paced(ctx, guardChanges(cursor, r.info.Order, span)), nil)
+func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (rest *behind, err error) {
+	req := export.Request{Span: t.span, Since: r.parent.End, Revisions: r.opts.RevisionHistory, Locks: t.policy()}
+	if r.told {
+		return nil, r.exportTold(ctx, s, req, w)
 	}
-	changes, err := s.(export.Differ).Changes(ctx, req)
+	cursor, err := r.read(ctx, s, req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cursor.Close()) }()
+	err = r.copy(w, r.paced(ctx, r.guard(cursor, req)), nil)
+	if rest = r.split(&t, w, err); rest != nil {
+		err = nil
+	}
+	return rest, err
+}
+
+// exportTold writes changes and counts them. Of a key with several revisions the newest
+// one counts. Where it meets a lock nothing was counted, for the task is tried again.
+func (r *run) exportTold(ctx context.Context, s export.Snapshot, req export.Request, w *sink.Writer) (err error) {
+	changes, err := r.readChanges(ctx, s, req)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, changes.Close()) }()
 	part := r.ledger.part()
-	defer part.done()
-	return r.copy(w, r.paced(ctx, guardChanges(changes, r.info.Order, span)), func(e *export.Entry) error {
+	var last []byte // key of the point before
+	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func(e *export.Entry) error {
+		if req.Revisions && !e.Kind.IsRange() {
+			if last != nil && bytes.Equal(last, e.Key) {
+				return nil
+			}
+			last = append(last[:0], e.Key...)
+		}
 		return count(part, e, changes.Former())
 	})
+	if err == nil {
+		part.done()
+	}
+	return err
 }
 
 // copy writes entries, each counted before. Deletes that a DeleteRange beside them

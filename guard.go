@@ -18,11 +18,25 @@ func guardChanges(c export.Cursor, order *export.Order, span Span) export.Cursor
 	return &guarded{Cursor: c, order: order.WithDefaults(), span: span, changes: true}
 }
 
+// guard watches what the run has asked a store for. Revisions must lie between the two
+// moments; where all are asked for, those of a key go from the newest to the oldest.
+func (r *run) guard(c export.Cursor, req export.Request) export.Cursor {
+	g := &guarded{Cursor: c, order: r.info.Order.WithDefaults(), span: req.Span}
+	g.changes, g.all = req.Revisions || !req.Since.IsZero(), req.Revisions
+	if r.info.Revisions {
+		g.since, g.until = req.Since, r.layer.End
+	}
+	return g
+}
+
 type guarded struct {
 	export.Cursor
 	order   *export.Order
 	span    Span
 	changes bool
+	all     bool // every revision of a key may come
+
+	since, until Timestamp // where revisions lie; no until: there are none
 
 	begun bool
 	last  export.Entry // Kind, Key and Timestamp of the entry before
@@ -54,6 +68,8 @@ func (g *guarded) check(e *export.Entry) error {
 		return fmt.Errorf("ends at %q, outside the span %s", e.End, g.span)
 	case e.Kind.IsRange() && g.order.Compare(e.Key, e.End) >= 0:
 		return fmt.Errorf("ends at %q, where or before it begins", e.End)
+	case !g.until.IsZero() && (e.Timestamp.Compare(g.since) <= 0 || e.Timestamp.Compare(g.until) > 0):
+		return fmt.Errorf("is of %s, which is not after %s and up to %s", e.Timestamp, g.since, g.until)
 	case g.begun:
 		return g.checkOrder(e)
 	}
@@ -65,10 +81,13 @@ func (g *guarded) checkOrder(e *export.Entry) error {
 	switch {
 	case c > 0:
 		return fmt.Errorf("comes after %q", g.last.Key)
-	case c == 0 && !g.last.Kind.IsRange() && e.Kind.IsRange():
+	case c < 0 || g.last.Kind.IsRange():
+	case e.Kind.IsRange():
 		return fmt.Errorf("comes after a point of the same key")
-	case c == 0 && !g.last.Kind.IsRange():
+	case !g.all:
 		return fmt.Errorf("comes twice")
+	case g.last.Timestamp.Compare(e.Timestamp) <= 0:
+		return fmt.Errorf("of %s comes after that of %s", e.Timestamp, g.last.Timestamp)
 	}
 	return nil
 }

@@ -69,17 +69,22 @@ func (l *lake) lay(infos ...LayerInfo) {
 // manifest writes the manifest of a layer, edited.
 func (l *lake) manifest(info LayerInfo, edit func(*Manifest)) {
 	l.Helper()
-	hash := "blake3:" + fmt.Sprintf("%064x", 1)
-	m := &Manifest{
-		Collection: testID(0xc), Layer: info.ID, Parent: info.ParentID, Chain: info.ChainID, Path: info.Path, Job: testID(0xb),
-		Lineage: "river", Start: info.Start, End: info.End, Spans: []Span{{}}, Order: "bytewise",
-		FileList: FileList{Size: 1000, Hash: hash, IndexSize: 100, IndexHash: hash}, Counts: sink.Counts{}, Stats: Stats{Changes: Everything},
-	}
+	m := possibleManifest(info)
 	if edit != nil {
 		edit(m)
 	}
 	require.NoError(l, m.validate())
 	l.record(manifestObject(info.Path), kindLayer, m)
+}
+
+// possibleManifest is one that readers take.
+func possibleManifest(info LayerInfo) *Manifest {
+	hash := "blake3:" + fmt.Sprintf("%064x", 1)
+	return &Manifest{
+		Collection: testID(0xc), Layer: info.ID, Parent: info.ParentID, Chain: info.ChainID, Path: info.Path, Job: testID(0xb),
+		Lineage: "river", Start: info.Start, End: info.End, Oldest: info.End, Spans: []Span{{}}, Order: "bytewise",
+		FileList: FileList{Size: 1000, Hash: hash, IndexSize: 100, IndexHash: hash}, Counts: sink.Counts{}, Stats: Stats{Changes: Everything},
+	}
 }
 
 func (l *lake) void(info LayerInfo) {

@@ -78,9 +78,11 @@ func (r *restore) links(p piece, levels, depth int) bool {
 }
 
 // takes reports whether the destination takes the file as it is: it knows its format,
-// and all of it counts and is wanted.
+// and all of it counts and is wanted. Revisions that others follow become its history.
 func (r *restore) takes(v view) bool {
+	asOf := r.chain.within()
 	return v.form.Revisions == r.info.Revisions &&
+		(asOf.IsZero() || v.MaxTimestamp.Compare(asOf) <= 0) &&
 		slices.Contains(r.tables.Formats, v.Format) &&
 		(v.KeySchema == "" || slices.Contains(r.tables.KeySchemas, v.KeySchema)) &&
 		(v.Merger == "" || v.Merger == r.info.Merger) &&

@@ -32,9 +32,15 @@ func (r *restore) link(ctx context.Context, tables export.TableLoader, v view) e
 	return nil
 }
 
+// merging is how the layers are merged: as of the moment to restore, which may lie between
+// revisions that the last of them has.
+func (r *restore) merging(output merge.Output) merge.Options {
+	return merge.Options{Order: r.info.Order, AsOf: r.chain.within(), Output: output}
+}
+
 // merge adds the entries of a piece one by one, digesting them as they pass.
 func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
+	src, err := openSource(ctx, shelf, p, r.merging(merge.State))
 	if err != nil {
 		return err
 	}
@@ -68,7 +74,7 @@ func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *sh
 
 // reread digests a piece that is linked.
 func (r *restore) reread(ctx context.Context, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.info.Order, merge.State)
+	src, err := openSource(ctx, shelf, p, r.merging(merge.State))
 	if err != nil {
 		return err
 	}
@@ -83,7 +89,7 @@ const stackBytes = 8 << 20
 // stack merges a piece of upper levels to tables of the lowest of them, deletions
 // included.
 func (r *restore) stack(ctx context.Context, tables export.TableLoader, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.info.Order, merge.Changes)
+	src, err := openSource(ctx, shelf, p, r.merging(merge.Changes))
 	if err != nil {
 		return err
 	}

@@ -121,6 +121,9 @@ func (m *Manifest) validate() error {
 	if c := m.Counts; c.Sets < 0 || c.Deletes < 0 || c.RangeDeletes < 0 || c.RangeKeys < 0 || c.LogicalBytes < 0 {
 		errs = append(errs, errors.New("counts are negative"))
 	}
+	if m.Oldest.Compare(m.End) > 0 || m.Oldest.Compare(m.Start) < 0 || !m.Revisions && m.Oldest != m.End {
+		errs = append(errs, fmt.Errorf("its oldest moment is %s", m.Oldest))
+	}
 	if d := m.Digest; d != nil && d.Source != DigestScan && d.Source != DigestAudit && d.Source != DigestUpdate {
 		errs = append(errs, fmt.Errorf("digest source %q is not known", d.Source))
 	}

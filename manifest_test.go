@@ -184,6 +184,23 @@ func TestManifestsAreValidatedWhenWritten(t *testing.T) {
 	require.ErrorContains(t, m.validate(), `segment ".."`, "all faults at once")
 }
 
+// TestImpossibleWindows: nothing is restored from before a layer's start or after its end,
+// and only its end where it has no revisions.
+func TestImpossibleWindows(t *testing.T) {
+	t.Parallel()
+	layer := layerAt(2, layerAt(1, none, 10), 20)
+	for oldest, revisions := range map[Timestamp]bool{wall(9): true, wall(21): true, wall(15): false} {
+		m := possibleManifest(layer)
+		m.Oldest, m.Revisions = oldest, revisions
+		require.ErrorContains(t, m.validate(), "its oldest moment is "+oldest.String())
+	}
+	for _, oldest := range []Timestamp{wall(10), wall(15), wall(20)} {
+		m := possibleManifest(layer)
+		m.Oldest, m.Revisions = oldest, true
+		require.NoError(t, m.validate())
+	}
+}
+
 // TestManifestOfAnotherCollection was copied here with its folder.
 func TestManifestOfAnotherCollection(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ func (s *strata) stateOf(pieces []piece) []export.Entry {
 	shelf := newShelf(s.bucket, pieces)
 	var out []export.Entry
 	for _, p := range pieces {
-		src, err := openSource(s.Context(), shelf, p, nil, merge.State)
+		src, err := openSource(s.Context(), shelf, p, merge.Options{})
 		require.NoError(s, err)
 		for src.Next() {
 			e := *src.Entry()

@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/varvekv/varve/export"
 )
 
 // task is a piece of work that one worker does alone.
 type task struct {
+	number   int // names its files
 	span     Span
 	bytes    int64 // estimate
 	by       method
 	segments []segment      // of span, to compare
 	tables   []export.Table // in span, to be copied as they are
+	pushes   bool           // locks in span are pushed
+	pushing  time.Duration  // for how long they were, and stayed
 }
 
 // method is how what a task writes is found.
@@ -74,14 +78,22 @@ func (r *run) planState(ctx context.Context, s export.Snapshot, spans []Span, by
 }
 
 // planChanges asks the store for what changed. One that cannot tell is compared
-// with the chain.
+// with the chain; but a store that keeps revisions, and has not forgotten any, cannot
+// tell where spans were loaded with revisions of before: those are introduced.
 func (r *run) planChanges(ctx context.Context, s export.Snapshot) ([]task, error) {
 	if r.info.Lineage != r.parent.Lineage {
 		return r.planComparison(ctx, s)
 	}
+	loaded := r.info.Revisions && r.info.Oldest.Compare(r.parent.End) <= 0
 	var pieces []task
+	var again []Span
 	for _, span := range r.kept {
 		part, err := r.partition(ctx, s, span, r.parent.End)
+		if errors.Is(err, export.ErrNoBase) && loaded {
+			var unknown []Span
+			part, unknown, err = r.partitionKnown(ctx, s, span)
+			again = append(again, unknown...)
+		}
 		if errors.Is(err, export.ErrNoBase) {
 			r.c.opts.Logger.Info("store is compared with the chain", "collection", r.c.name, "layer", r.layer.ID, "reason", err)
 			return r.planComparison(ctx, s)
@@ -95,7 +107,47 @@ func (r *run) planChanges(ctx context.Context, s export.Snapshot) ([]task, error
 	if r.info.Revisions {
 		r.changes = Revisions
 	}
-	return r.join(pieces, changesPerWorker, minChangeBytes, toldChange), r.openLedger(ctx, s)
+	tasks, err := r.introduce(ctx, s, again)
+	if err != nil {
+		return nil, err
+	}
+	return append(tasks, r.join(pieces, changesPerWorker, minChangeBytes, toldChange)...), r.openLedger(ctx, s)
+}
+
+// partitionKnown cuts a span as the snapshot does, and finds the pieces of which the store
+// cannot tell changes. If that is because it has forgotten them by now, it is ErrNoBase.
+func (r *run) partitionKnown(ctx context.Context, s export.Snapshot, span Span) (known []task, unknown []Span, err error) {
+	all, err := r.partition(ctx, s, span, Timestamp{})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range all {
+		part, err := r.partition(ctx, s, p.span, r.parent.End)
+		switch {
+		case errors.Is(err, export.ErrNoBase):
+			unknown = append(unknown, p.span)
+		case err != nil:
+			return nil, nil, err
+		}
+		known = append(known, part...)
+	}
+	now, err := r.targets.store.Info(ctx)
+	if err == nil && now.Oldest.Compare(r.parent.End) > 0 {
+		err = fmt.Errorf("history at %s is gone: %w", r.parent.End, export.ErrNoBase)
+	}
+	return known, unknown, err
+}
+
+// introduce exports spans from the beginning that the parent has, too.
+func (r *run) introduce(ctx context.Context, s export.Snapshot, spans []Span) ([]task, error) {
+	if len(spans) == 0 {
+		return nil, nil
+	}
+	order := r.info.Order
+	r.kept = subtractSpans(order, r.kept, spans)
+	r.introduced = uniteSpans(order, r.introduced, spans)
+	r.c.opts.Logger.Info("spans were loaded with revisions of before", "collection", r.c.name, "layer", r.layer.ID, "spans", fmt.Sprint(spans))
+	return r.planState(ctx, s, spans, introduced)
 }
 
 // partition cuts a span as the snapshot does.

@@ -11,7 +11,7 @@ import (
 // with what the layer recorded, row by row, as far as rows were read entirely.
 type proof struct {
 	content *content
-	check   *rowCheck // nil: the layer has no digests
+	check   *rowCheck // nil: there is no digest
 
 	mu   sync.Mutex
 	read []Span // parts of the keyspace that were read entirely; apart
@@ -19,7 +19,7 @@ type proof struct {
 
 func newProof(c *content) *proof {
 	p := &proof{content: c}
-	if c.layers[len(c.layers)-1].Digest != nil {
+	if c.digested() {
 		p.check = newRowCheck(c.order, c.rows)
 	}
 	return p

@@ -71,7 +71,7 @@ func (b *collectionBucket) chain(ctx context.Context, tip LayerInfo) (*Chain, er
 	return b.chainAt(ctx, tip, Timestamp{})
 }
 
-// chainAt is the chain below tip that ends at asOf, zero meaning with tip. Of all
+// chainAt is the chain below tip that captures asOf, zero meaning the end of tip. Of all
 // complete ones it is that with the fewest stored bytes.
 func (b *collectionBucket) chainAt(ctx context.Context, tip LayerInfo, asOf Timestamp) (*Chain, error) {
 	r := &resolver{b: b, asOf: asOf, miss: &NoRestorePointError{AsOf: asOf}, known: map[string]answer{}, seen: map[string]answer{}}
@@ -86,7 +86,11 @@ func (b *collectionBucket) chainAt(ctx context.Context, tip LayerInfo, asOf Time
 	if err != nil {
 		return nil, err
 	}
-	return w.chain(), nil
+	c := w.chain()
+	if !asOf.IsZero() {
+		c.AsOf = asOf
+	}
+	return c, nil
 }
 
 // prefetch reads the manifests of a long chain side by side. One that cannot be had is
@@ -162,7 +166,8 @@ func (r *resolver) findDown(ctx context.Context, l LayerInfo) (*way, error) {
 	return w, nil
 }
 
-// at is the best way from a full to the layer at or below l that ends at asOf.
+// at is the best way from a full to the layer at or below l that ends at asOf, or has its
+// history.
 func (r *resolver) at(ctx context.Context, l LayerInfo) (*way, error) {
 	if a, ok := r.seen[l.ID]; ok {
 		return a.way, a.err
@@ -181,6 +186,10 @@ func (r *resolver) findAt(ctx context.Context, l LayerInfo) (*way, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.covers(r.asOf) {
+		return r.down(ctx, l)
+	}
+	r.miss.note(m.Oldest)
 	if l.Full() || l.End.Compare(r.asOf) < 0 {
 		return nil, r.miss
 	}

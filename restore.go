@@ -152,7 +152,13 @@ func (r *restore) resolve(ctx context.Context) (err error) {
 	if r.content, err = r.bucket.content(ctx, r.chain); err != nil {
 		return err
 	}
-	return r.content.fit(r.info.Order)
+	if err := r.content.fit(r.info.Order); err != nil {
+		return err
+	}
+	if t := r.chain.within(); !t.IsZero() {
+		r.content.endAt(t)
+	}
+	return nil
 }
 
 // choose finds the chain that was asked for or, if none was, the newest one of these
@@ -180,7 +186,7 @@ func (r *restore) choose(ctx context.Context, wanted []Span) (*Chain, error) {
 		}
 		_, err = r.fits(m, wanted)
 		if err == nil {
-			return r.bucket.chain(ctx, l)
+			return r.bucket.chainAt(ctx, l, r.opts.AsOf)
 		}
 		if !isOtherTarget(err) {
 			return nil, err
@@ -217,8 +223,11 @@ func (r *restore) fits(m *Manifest, wanted []Span) ([]Span, error) {
 			return nil, &TargetError{Name: w.String(), Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
 		}
 	}
-	if r.opts.Prove && m.Digest == nil {
+	switch {
+	case r.opts.Prove && m.Digest == nil:
 		return nil, &OptionError{Field: "Prove", Reason: "the backup was taken without digests"}
+	case r.opts.Prove && !r.opts.AsOf.IsZero() && r.opts.AsOf.Compare(m.End) < 0:
+		return nil, &OptionError{Field: "Prove", Reason: fmt.Sprintf("the backup has a digest of its end, %s, and of no moment before", m.End)}
 	}
 	return wanted, nil
 }

@@ -40,16 +40,17 @@ func (c *rowCheck) addAll(cursor export.Cursor) error {
 }
 
 // rowPart digests one ascending run of entries, or of changes. Done adds it to the
-// whole.
+// whole, which until then knows nothing of it.
 type rowPart struct {
 	c       *rowCheck
 	row     int // that of the last point
 	added   digest.Digest
 	removed digest.Digest
+	sums    map[int]digest.Digest // of rows before
 	hasher  digest.Hasher
 }
 
-func (c *rowCheck) part() *rowPart { return &rowPart{c: c, row: -1} }
+func (c *rowCheck) part() *rowPart { return &rowPart{c: c, row: -1, sums: map[int]digest.Digest{}} }
 
 // find is the number of the row that key lies in, -1 before the first.
 func (c *rowCheck) find(key []byte) int {
@@ -67,7 +68,7 @@ func (c *rowCheck) span(i int) Span {
 
 func (p *rowPart) add(e *export.Entry) error {
 	if e.Kind.IsRange() {
-		return p.spread(e, p.c.sum)
+		return p.spread(e, p.sum)
 	}
 	return p.point(e, &p.added)
 }
@@ -75,7 +76,7 @@ func (p *rowPart) add(e *export.Entry) error {
 // remove takes back what e, of the state before, has added.
 func (p *rowPart) remove(e *export.Entry) error {
 	if e.Kind.IsRange() {
-		return p.spread(e, func(row int, d digest.Digest) { p.c.sum(row, digest.Digest{}.Sub(d)) })
+		return p.spread(e, func(row int, d digest.Digest) { p.sum(row, digest.Digest{}.Sub(d)) })
 	}
 	return p.point(e, &p.removed)
 }
@@ -120,20 +121,22 @@ func undigested(e *export.Entry) error {
 
 func (p *rowPart) flush() {
 	if p.row >= 0 {
-		p.c.sum(p.row, p.added.Sub(p.removed))
+		p.sum(p.row, p.added.Sub(p.removed))
 	}
 	p.added, p.removed = digest.Digest{}, digest.Digest{}
 }
 
+func (p *rowPart) sum(row int, d digest.Digest) { p.sums[row] = p.sums[row].Add(d) }
+
 func (p *rowPart) done() {
 	p.flush()
 	p.row = -1
-}
-
-func (c *rowCheck) sum(row int, d digest.Digest) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.got[row] = c.got[row].Add(d)
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	for row, d := range p.sums {
+		p.c.got[row] = p.c.got[row].Add(d)
+	}
+	clear(p.sums)
 }
 
 // bad are the numbers of the rows that differ.

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/varvekv/varve/export"
@@ -45,6 +46,7 @@ type run struct {
 	meter   *objectio.Meter
 	report  *reporter
 	begun   time.Time
+	tasks   atomic.Int64 // numbers that were given to tasks, also those in vain
 
 	info   export.Info
 	spans  []Span
@@ -54,6 +56,10 @@ type run struct {
 	bucket *collectionBucket
 	layer  LayerInfo
 	job    string
+	gone   Timestamp // the store's history up to here may have gone while it was exported
+
+	pushes    atomic.Bool // locks are pushed by now
+	pushTimer *time.Timer // sets it; nil: it is set
 
 	// Of an incremental:
 	parent     *Manifest
@@ -64,8 +70,8 @@ type run struct {
 	segments   []segment // kept, by the parent's digests
 	ledger     *rowCheck // counts changes by segment
 	told       bool      // the store tells what changes replaced
+	retaken    bool      // the parent's base was taken again
 	chain      *content  // what the store is compared with
-	spent      int       // numbers of tasks that were in vain
 }
 
 // newRun checks the options and fills in their defaults.
@@ -106,6 +112,8 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "Adopt", Reason: "is for an incremental: a full takes any store"}
 	case o.BaseLimit < 0:
 		return &OptionError{Field: "BaseLimit", Reason: "is negative"}
+	case o.BaseAge < 0:
+		return &OptionError{Field: "BaseAge", Reason: "is negative"}
 	case o.Concurrency < 0:
 		return &OptionError{Field: "Concurrency", Reason: "is negative"}
 	case o.TargetFileBytes < 0:
@@ -116,6 +124,9 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "Compression", Reason: fmt.Sprintf("%d is not known", o.Compression)}
 	case o.Audit && o.NoDigest:
 		return &OptionError{Field: "Audit", Reason: "compares digests, and NoDigest takes none"}
+	}
+	if err := o.Locks.complete(); err != nil {
+		return err
 	}
 	if o.Into != "" && o.Into != Latest && checkID(o.Into) != nil {
 		if err := checkPath(o.Into); err != nil {
@@ -260,7 +271,7 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 	m := &Manifest{
 		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job,
 		Engine: r.info.Engine, Lineage: r.info.Lineage,
-		Start: r.layer.Start, End: r.layer.End, Oldest: r.layer.End,
+		Start: r.layer.Start, End: r.layer.End, Oldest: r.oldest(),
 		Parent: r.layer.ParentID, Complete: r.targets.cluster, Spans: r.spans, Introduced: r.introduced,
 		Order: r.info.Order.WithDefaults().Name, Revisions: r.info.Revisions, Merger: r.info.Merger,
 		FileList: list, Labels: r.opts.Labels, CreatedAt: r.begun.UTC(), Writer: writerName(),

@@ -60,7 +60,7 @@ func backedUp(t testing.TB) *scene {
 
 func (s *scene) newStore() *memkv.Store {
 	now := s.now
-	return newStore(s, &memkv.Options{SingleRevision: true, PartitionBytes: 4 << 10, Now: func() time.Time { return *now }})
+	return newStore(s, &memkv.Options{SingleRevision: !s.opts.RevisionHistory, PartitionBytes: 4 << 10, Now: func() time.Time { return *now }})
 }
 
 func (s *scene) collection() *varve.Collection {
@@ -105,6 +105,9 @@ func (s *scene) attempt(ctx context.Context) error {
 		want := varve.FromChain
 		if slices.Contains(kept, layer.ParentID) {
 			want = varve.Checkpoints
+		}
+		if s.opts.RevisionHistory {
+			want = varve.Revisions
 		}
 		require.Equal(s, want, layer.Stats.Changes)
 	}

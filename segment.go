@@ -153,7 +153,8 @@ func (r *run) scanSegments(ctx context.Context, s export.Snapshot, all []segment
 	for i := range all {
 		for j, p := range pieces[i] {
 			g.Go(func() (err error) {
-				if rows[i][j], err = r.scanRows(gctx, s, p.span); err != nil {
+				// What was exported before has met all locks that there can be.
+				if rows[i][j], err = r.scanRows(gctx, s, p.span, export.PushLocks); err != nil {
 					return fmt.Errorf("digest %s: %w", p.span, err)
 				}
 				return nil
@@ -176,31 +177,17 @@ func (r *run) scanSegments(ctx context.Context, s export.Snapshot, all []segment
 }
 
 // scanRows digests one span of the snapshot in rows.
-func (r *run) scanRows(ctx context.Context, s export.Snapshot, span Span) (_ []digest.Row, err error) {
-	cursor, err := s.Export(ctx, export.Request{Span: span})
+func (r *run) scanRows(ctx context.Context, s export.Snapshot, span Span, locks export.LockPolicy) (_ []digest.Row, err error) {
+	req := export.Request{Span: span, Locks: locks}
+	cursor, err := r.read(ctx, s, req)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, cursor.Close()) }()
-	order := r.info.Order
-	rower := digest.NewRower(order, span.Start, digest.RowBytes)
-	var held []export.Entry
-	for c := r.paced(ctx, guard(cursor, order, span)); ; {
-		if !c.Next() {
-			err = c.Err()
-			break
-		}
-		e := c.Entry()
-		if rower.Due(e.Key) {
-			at := e.Key[:order.WithDefaults().Split(e.Key)]
-			rower.End(at, held)
-			held = slices.DeleteFunc(held, func(h export.Entry) bool { return order.CompareEnds(h.End, at) <= 0 })
-		}
-		rower.Add(e)
-		if e.Kind.IsRange() {
-			held = append(held, e.Clone())
-		}
+	rows := newLiveRows(r.info, span.Start, digest.RowBytes)
+	c := r.paced(ctx, r.guard(cursor, req))
+	for c.Next() {
+		rows.add(c.Entry())
 	}
-	rower.End(span.End, held)
-	return rower.Rows(), err
+	return rows.rows(span.End), c.Err()
 }

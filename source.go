@@ -105,8 +105,8 @@ type source struct {
 }
 
 // openSource merges the views of p by level: the state that they make up, or what
-// they change in older levels.
-func openSource(ctx context.Context, shelf *shelf, p piece, order *export.Order, output merge.Output) (_ *source, err error) {
+// they change in older levels. Of the options it sets the span.
+func openSource(ctx context.Context, shelf *shelf, p piece, opts merge.Options) (_ *source, err error) {
 	s := &source{shelf: shelf, readers: map[*leveledFile]*sink.Reader{}}
 	defer func() {
 		if err != nil {
@@ -114,14 +114,15 @@ func openSource(ctx context.Context, shelf *shelf, p piece, order *export.Order,
 		}
 	}()
 	var levels []merge.Level
-	for _, views := range byLevel(p.views, order) {
+	for _, views := range byLevel(p.views, opts.Order) {
 		l, err := s.level(ctx, views)
 		if err != nil {
 			return nil, err
 		}
 		levels = append(levels, l)
 	}
-	s.Cursor = merge.New(levels, merge.Options{Order: order, Span: p.span, Output: output})
+	opts.Span = p.span
+	s.Cursor = merge.New(levels, opts)
 	return s, nil
 }
 

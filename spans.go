@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/varvekv/varve/export"
@@ -33,6 +34,14 @@ func subtractSpans(order *export.Order, from, cut []Span) []Span {
 			out = append(out, rest)
 		}
 	}
+	return out
+}
+
+// uniteSpans is what is in a or in b, which have nothing in common.
+func uniteSpans(order *export.Order, a, b []Span) []Span {
+	compare := order.WithDefaults().Compare
+	out := slices.Concat(a, b)
+	slices.SortFunc(out, func(s, t Span) int { return compare(s.Start, t.Start) })
 	return out
 }
 

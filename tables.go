@@ -93,7 +93,7 @@ func (r *run) around(ctx context.Context, s export.Snapshot, span Span, tables [
 // copyTables stores the tables of a task as they are, and then what the state of its
 // span has over them. One that proves not to be what it must is left out: what it has
 // comes with the rest.
-func (r *run) copyTables(ctx context.Context, s export.Snapshot, n int, t task, w *sink.Writer) (files []sink.File, rows []digest.Row, err error) {
+func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (files []sink.File, rows []digest.Row, err error) {
 	rows = []digest.Row{{Start: t.span.Start}}
 	files = make([]sink.File, len(t.tables))
 	var copied []export.Table
@@ -115,7 +115,7 @@ func (r *run) copyTables(ctx context.Context, s export.Snapshot, n int, t task, 
 		}
 		at := len(copied)
 		store := func() (err error) {
-			files[at], err = r.copyTable(gctx, table, formatData(r.layer.Path, r.layer.ID, r.spent+n, i), facts)
+			files[at], err = r.copyTable(gctx, table, formatData(r.layer.Path, r.layer.ID, t.number, i), facts)
 			return err
 		}
 		rows, copied = append(rows, read...), append(copied, table)

@@ -58,7 +58,8 @@ func (v *verification) entries(ctx context.Context) error {
 	alone := map[*leveledFile]bool{}
 	var shared []piece
 	for _, p := range planPieces(v.content.order, v.content.views) {
-		if len(p.views) == 1 && p.views[0].whole(v.content.order) {
+		// Of a key with several revisions only the newest is part of the state.
+		if len(p.views) == 1 && p.views[0].whole(v.content.order) && !p.views[0].form.Revisions {
 			alone[p.views[0].leveledFile] = true
 		} else {
 			shared = append(shared, p.split(v.content.order, partBytes)...)
@@ -141,7 +142,7 @@ func (v *verification) piece(ctx context.Context, shelf *shelf, p piece, part *p
 	if slices.ContainsFunc(p.views, func(w view) bool { return v.isDamaged(w.Path) }) {
 		return nil
 	}
-	src, err := openSource(ctx, shelf, p, v.content.order, merge.State)
+	src, err := openSource(ctx, shelf, p, merge.Options{Order: v.content.order})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,8 @@
 //
 // An incremental backup asks a snapshot for what changed after the end of the layer
 // that it extends, with Request.Since. A store that keeps revisions finds that in
-// itself. Another one may keep the named snapshot of that layer, its base, and
+// itself, save for what it has forgotten, and for spans that were loaded with older
+// revisions than that. Another one may keep the named snapshot of that layer, its base, and
 // compare: SnapshotOptions.Base names it, and Since must be its timestamp. No other
 // snapshot will do: a value that went from a to b and back to a has changed for who
 // has seen b.

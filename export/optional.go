@@ -35,7 +35,9 @@ type Changes interface {
 	// Former is what stood in the place of the current entry before: the Set of its
 	// key, or the RangeKeySet with its bounds and suffix; nil if nothing did. Of a
 	// DeleteRange it is nil, for each key that one removes comes as a Delete of its
-	// own, too. It and its bytes are valid as long as the entry's.
+	// own, too. With Request.Revisions it is what stood there at Request.Since, and
+	// told with the newest revision of a key. It and its bytes are valid as long as the
+	// entry's.
 	Former() *Entry
 }
 

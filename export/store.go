@@ -4,14 +4,17 @@ import "context"
 
 // Info describes a store as it is now.
 type Info struct {
-	Engine       string    // "pebble", "bbolt": descriptive
-	Lineage      string    // same ID: same history; changes on restore
-	Order        *Order    // nil: bytewise
-	Merger       string    // name of what resolves merges; descriptive, exports hold none
-	Revisions    bool      // keeps several revisions a key; AsOf and RevisionHistory work
-	Locks        bool      // an export may meet locks
-	AtomicIngest bool      // Commit publishes all or nothing, also across a crash
-	Oldest       Timestamp // GC threshold; zero: no history but now, or all of it (Revisions)
+	Engine       string // "pebble", "bbolt": descriptive
+	Lineage      string // same ID: same history; changes on restore
+	Order        *Order // nil: bytewise
+	Merger       string // name of what resolves merges; descriptive, exports hold none
+	Revisions    bool   // keeps several revisions a key; AsOf and RevisionHistory work
+	Locks        bool   // an export may meet locks
+	AtomicIngest bool   // Commit publishes all or nothing, also across a crash
+	// Oldest is the GC threshold: the history at and after it is there. It rises before
+	// anything is forgotten, and never falls. Zero: no history but now, or all of it
+	// (Revisions).
+	Oldest Timestamp
 }
 
 // Store is required of every adapter. It is safe for concurrent use and does not
@@ -70,7 +73,12 @@ type Snapshot interface {
 	//
 	// Since zero: the state. Else the changes after since, and [ErrNoBase] if the
 	// store cannot tell them exactly. What changed nowhere costs nothing: a span
-	// without changes is one piece of 0 bytes.
+	// without changes is one piece of 0 bytes. Locks are not met.
+	//
+	// A store that keeps revisions returns ErrNoBase where Info.Oldest has come after
+	// since; and, with Info.Oldest still before it, for a span into which was loaded
+	// after since what may bear older timestamps: that is then exported from the
+	// beginning. The smaller such a span, the better: pieces are asked one by one.
 	Partition(ctx context.Context, span Span, since Timestamp) ([]Partition, error)
 
 	// Export opens a cursor. One of changes fails with [ErrNoBase] where it finds that
@@ -96,7 +104,7 @@ type Partition struct {
 type Request struct {
 	Span      Span
 	Since     Timestamp  // zero: the state; else the changes after it, and maybe sets and deletes that change nothing
-	Revisions bool       // every revision in (Since, snapshot], else the newest
+	Revisions bool       // every revision in (Since, snapshot], deletions too; else the newest
 	Locks     LockPolicy // SkipLocks: *LockedError at the first lock; PushLocks: resolve them
 	Resume    *Position  // continue after this entry
 }
@@ -105,7 +113,8 @@ type Request struct {
 type LockPolicy int
 
 const (
-	// SkipLocks ends the cursor with a *[LockedError] at the first lock.
+	// SkipLocks ends the cursor with a *[LockedError] at the first lock: whatever came
+	// before has a smaller key.
 	SkipLocks LockPolicy = iota
 	// PushLocks makes the store resolve locks, at the cost of their holders.
 	PushLocks

@@ -116,6 +116,19 @@ func (w *Writer) add(e *export.Entry) error {
 	return nil
 }
 
+// EndAt makes the span of the writer end at a bare prefix in it, and what is cut off of
+// ranges that go on is not written. It is false, and does nothing, if something at or
+// after that key was added.
+func (w *Writer) EndAt(at []byte) bool {
+	last := w.rower.Last()
+	if w.err != nil || last == nil || w.ord.Compare(last, at) >= 0 || !w.span.Contains(w.ord, at) {
+		return false
+	}
+	w.held, _ = splitRanges(w.ord, w.held, at)
+	w.span.End = slices.Clone(at)
+	return true
+}
+
 // Finish ends the last file and returns what was written.
 func (w *Writer) Finish() (Result, error) {
 	if w.err != nil {

@@ -17,6 +17,7 @@ func sinceChecks() []check {
 		{"Since/Untouched", checkUntouched},
 		{"Since/Revisions", checkRevisionsSince},
 		{"Since/Collected", checkCollected},
+		{"Since/Loaded", checkLoadedSince},
 	}
 }
 
@@ -276,4 +277,35 @@ func checkCollected(w *world) {
 	}
 	require.LessOrEqual(w, w.info.Oldest.Compare(held.Timestamp()), 0, "a named snapshot holds history")
 	require.Equal(w, []string{"set 2"}, w.revisionsOf(w.changes(s, export.Span{}, held.Timestamp()), w.key("a", 1)))
+}
+
+// checkLoadedSince loads what was there before into a span of a store that goes on. The
+// store tells these changes like others, or says that it cannot; beside the span, one that
+// keeps revisions can.
+func checkLoadedSince(w *world) {
+	w.fill()
+	early := w.snapshot(w.store, export.SnapshotOptions{})
+	old := w.read(early, export.Request{})
+	w.closing(early)
+	w.change(rand.New(rand.NewPCG(5, 5)), 60)
+	first := w.base(0, export.Timestamp{})
+	since, state := first.Timestamp(), w.read(first, export.Request{})
+	w.closing(first)
+	span := w.span(name(4), name(12))
+	w.restore(w.store, export.IngestOptions{Spans: []export.Span{span}, Replace: true}, old)
+
+	s := w.base(1, since)
+	defer w.closing(s)
+	now := w.read(s, export.Request{})
+	w.same(Clip(w.order, old, span), Clip(w.order, now, span), "what was loaded")
+	for _, part := range []export.Span{w.span(name(0), name(4)), span, w.span(name(12), name(28))} {
+		changes, err := Collect(w.ctx, s, export.Request{Span: part, Since: since})
+		if errors.Is(err, export.ErrNoBase) && (!w.info.Revisions || part.Overlaps(w.order, span)) {
+			_, err = s.Partition(w.ctx, part, since)
+			require.ErrorIs(w, err, export.ErrNoBase, "Partition, where Export has no base")
+			continue
+		}
+		require.NoError(w, err)
+		w.same(Clip(w.order, now, part), Apply(w.order, Clip(w.order, state, part), changes), "%s", part)
+	}
 }

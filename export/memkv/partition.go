@@ -16,6 +16,9 @@ func (s *snapshot) Partition(ctx context.Context, span export.Span, since export
 		return nil, fmt.Errorf("partition: %w", err)
 	}
 	defer in.Close() // it has nothing to say that Err does not
+	if c, ok := in.(*cursor); ok {
+		c.locks = nil // they are for who exports
+	}
 	db := s.store.db
 	pieces := []export.Partition{{Span: span.Clone()}}
 	previous := slices.Clone(span.Start)

@@ -28,6 +28,16 @@ func (s *Store) Delete(key []byte) export.Timestamp {
 	})
 }
 
+// Apply makes several sets and deletes at one timestamp: whoever sees one of them sees
+// all. Of two with one key the later counts.
+func (s *Store) Apply(writes ...export.Entry) export.Timestamp {
+	return s.write(func(at export.Timestamp) {
+		for _, w := range writes {
+			s.db.put(w.Key, revision{at: at, kind: w.Kind, value: slices.Clone(w.Value)})
+		}
+	})
+}
+
 // DeleteRange removes every key in [start, end), range keys excepted. An empty
 // end reaches to the last key.
 func (s *Store) DeleteRange(start, end []byte) export.Timestamp {

@@ -65,5 +65,9 @@ func (r *Rower) End(at []byte, ranges []export.Entry) {
 	r.row, r.size = Row{Start: slices.Clone(at)}, 0
 }
 
+// Last is the key of the entry that was added last, nil before the first. Its bytes are
+// the rower's until the next call of Add.
+func (r *Rower) Last() []byte { return r.last }
+
 // Rows are those that have ended.
 func (r *Rower) Rows() []Row { return r.rows }

@@ -51,6 +51,15 @@ func mergeRanges(ranges []aged, order *export.Order, opts Options) []export.Entr
 	return out
 }
 
+// LiveRanges is what ranges of one level, with their revisions, amount to as a state.
+func LiveRanges(order *export.Order, ranges []export.Entry) []export.Entry {
+	all := make([]aged, len(ranges))
+	for i, e := range ranges {
+		all[i] = aged{age: age{time: e.Timestamp}, entry: e}
+	}
+	return mergeRanges(all, order.WithDefaults(), Options{Output: State})
+}
+
 // rangeKeys cuts overlapping range keys at every start and end, decides each piece
 // by age, and joins pieces that came out alike.
 func rangeKeys(keys []aged, order *export.Order, output Output) []export.Entry {
