@@ -10,6 +10,7 @@ func lockChecks() []check {
 	return []check{
 		{"Locks/Skip", checkSkipLocks},
 		{"Locks/Push", checkPushLocks},
+		{"Locks/Differ", checkDifferBehindLocks},
 	}
 }
 

@@ -92,76 +92,6 @@ func (w *world) follow(n int, since export.Timestamp, state []export.Entry) (exp
 	return s.Timestamp(), next
 }
 
-// followDiffer wants the changes to be real, and to say what they replaced.
-func (w *world) followDiffer(s export.Snapshot, since export.Timestamp, state, next []export.Entry) {
-	w.Helper()
-	d, ok := s.(export.Differ)
-	if !ok {
-		return
-	}
-	for _, span := range append(w.someSpans(), export.Span{}) {
-		changes, formers := w.differs(d, export.Request{Span: span, Since: since})
-		w.ordered(changes)
-		before := Clip(w.order, state, span)
-		w.same(Clip(w.order, next, span), Apply(w.order, before, changes), "changes in %s", span)
-		old := map[string][]byte{}
-		for _, e := range before {
-			if e.Kind == export.Set {
-				old[string(e.Key)] = e.Value
-			}
-		}
-		for i, e := range changes {
-			w.inside(span, &e)
-			w.replaces(&e, formers[i], old)
-		}
-		for i := range changes {
-			position := changes[i].Position()
-			got, _ := w.differs(d, export.Request{Span: span, Since: since, Resume: &position})
-			w.equal(w.after(changes, position), got, "after %s", line(&changes[i]))
-		}
-	}
-}
-
-// replaces checks one change. Range keys may be cut anywhere, so of what they
-// replaced only the form is known here.
-func (w *world) replaces(e, former *export.Entry, old map[string][]byte) {
-	w.Helper()
-	value, there := old[string(e.Key)]
-	switch {
-	case e.Kind == export.DeleteRange:
-		require.Nil(w, former, line(e))
-	case e.Kind.IsRange():
-		if former != nil {
-			require.Equal(w, export.RangeKeySet, former.Kind, line(e))
-			require.Equal(w, [][]byte{e.Key, e.End, e.Suffix}, [][]byte{former.Key, former.End, former.Suffix}, line(e))
-		}
-	case !there:
-		require.Nil(w, former, line(e))
-		require.Equal(w, export.Set, e.Kind, "%s deletes what was not there", line(e))
-	default:
-		require.NotNil(w, former, line(e))
-		require.Equal(w, string(value), string(former.Value), line(e))
-		require.False(w, e.Kind == export.Set && string(e.Value) == string(value), "%s is no change", line(e))
-	}
-}
-
-func (w *world) differs(d export.Differ, req export.Request) (changes []export.Entry, formers []*export.Entry) {
-	w.Helper()
-	c, err := d.Changes(w.ctx, req)
-	require.NoError(w, err)
-	defer w.closing(c)
-	for c.Next() {
-		changes = append(changes, c.Entry().Clone())
-		formers = append(formers, nil)
-		if f := c.Former(); f != nil {
-			f := f.Clone()
-			formers[len(formers)-1] = &f
-		}
-	}
-	require.NoError(w, c.Err())
-	return changes, formers
-}
-
 // checkOtherBase asks for changes since a moment that the base is not of: a value
 // that went from a to b and back to a is a change to whoever has seen b.
 func checkOtherBase(w *world) {
@@ -233,6 +163,9 @@ func checkRevisionsSince(w *world) {
 		require.Positive(w, e.Timestamp.Compare(first.Timestamp()), line(&e))
 		require.LessOrEqual(w, e.Timestamp.Compare(second.Timestamp()), 0, line(&e))
 	}
+	if d, ok := second.(export.Differ); ok {
+		w.differsByRevision(d, first, all)
+	}
 }
 
 func (w *world) revisionsOf(entries []export.Entry, key []byte) []string {
@@ -272,6 +205,10 @@ func checkCollected(w *world) {
 	require.ErrorIs(w, err, export.ErrNoBase)
 	_, err = s.Partition(w.ctx, export.Span{}, early.Timestamp())
 	require.ErrorIs(w, err, export.ErrNoBase)
+	if d, ok := s.(export.Differ); ok {
+		_, err = d.Changes(w.ctx, export.Request{Since: early.Timestamp()})
+		require.ErrorIs(w, err, export.ErrNoBase)
+	}
 	if w.keeper() == nil {
 		return
 	}

@@ -129,15 +129,12 @@ func (w *world) entriesOf(t export.Table) ([]export.Entry, error) {
 func (w *world) over(s export.Snapshot, span export.Span, tables []export.Table, want []export.Entry) {
 	w.Helper()
 	var under []export.Entry
-	old := map[string][]byte{}
 	for _, t := range tables {
 		entries, err := w.entriesOf(t)
 		require.NoError(w, err)
 		under = append(under, entries...)
-		for _, e := range entries {
-			old[string(e.Key)] = e.Value
-		}
 	}
+	old := standing(under)
 	for _, exact := range []bool{true, false} {
 		c, err := s.(export.TableExporter).Over(w.ctx, span, tables, exact)
 		require.NoError(w, err)

@@ -18,4 +18,9 @@ func (s *Store) Shake(ctx context.Context) error {
 func (s *Store) Flush(ctx context.Context) error { return s.flush(ctx) }
 
 // BlockBytes are those of the blocks that a cursor has read.
-func BlockBytes(c export.Cursor) uint64 { return c.(*cursor).it.Stats().InternalStats.BlockBytes }
+func BlockBytes(c export.Cursor) uint64 {
+	if told, ok := c.(*changes); ok {
+		return BlockBytes(told.cursor) + told.before.Stats().InternalStats.BlockBytes
+	}
+	return c.(*cursor).it.Stats().InternalStats.BlockBytes
+}

@@ -410,6 +410,32 @@ func (m *model) since(snap export.Snapshot, base export.Timestamp) {
 		require.NoError(m, err)
 		require.Equal(m, changes[n+1:], append([]export.Entry{}, rest...), "after %s %q", position.Timestamp, position.Key)
 	}
+	m.differs(snap, base, before, after)
+}
+
+// differs wants of each change what it replaced, and no change that is none.
+func (m *model) differs(snap export.Snapshot, base export.Timestamp, before, after []export.Entry) {
+	m.Helper()
+	c, err := snap.(export.Differ).Changes(m.Context(), export.Request{Since: base})
+	require.NoError(m, err)
+	old := map[string]string{}
+	for _, e := range before {
+		old[string(e.Key)] = string(e.Value)
+	}
+	var changes []export.Entry
+	for c.Next() {
+		e, former := c.Entry().Clone(), c.Former()
+		value, there := old[string(e.Key)]
+		require.Equal(m, there, former != nil, "%s %q since %s", e.Kind, e.Key, base)
+		if there {
+			require.Equal(m, value, string(former.Value), "%q since %s", e.Key, base)
+			require.LessOrEqual(m, former.Timestamp.Compare(base), 0)
+		}
+		require.True(m, there || e.Kind == export.Set, "%q was not there since %s", e.Key, base)
+		changes = append(changes, e)
+	}
+	require.NoError(m, errors.Join(c.Err(), c.Close()))
+	require.Equal(m, kvtest.Timeless(after), kvtest.Timeless(kvtest.Apply(nil, before, changes)), "since %s", base)
 }
 
 func (m *model) entries(at export.Timestamp) []export.Entry {

@@ -108,6 +108,13 @@ func (s *snapshot) export(ctx context.Context, req export.Request) (*cursor, err
 		return nil, err
 	}
 	defer db.mu.Unlock()
+	return s.open(ctx, req)
+}
+
+// open needs mu, which it may let go of, but not after it has looked at the locks and
+// opened the iterator.
+func (s *snapshot) open(ctx context.Context, req export.Request) (*cursor, error) {
+	db := s.store
 	locks := func() []lock { return after(db.locksIn(req.Span, s.at, nil), req.Resume) }
 	if req.Locks == export.PushLocks {
 		pushed := func(l lock) error { return db.push(l.holder, l.key, "an export") }
