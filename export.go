@@ -276,7 +276,7 @@ func (r *run) split(t *task, w *sink.Writer, err error) *behind {
 func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (rest *behind, err error) {
 	req := export.Request{Span: t.span, Since: r.parent.End, Revisions: r.opts.RevisionHistory, Locks: t.policy()}
 	if r.told {
-		return nil, r.exportTold(ctx, s, req, w)
+		return r.exportTold(ctx, s, t, req, w)
 	}
 	cursor, err := r.read(ctx, s, req)
 	if err != nil {
@@ -291,15 +291,16 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *s
 }
 
 // exportTold writes changes and counts them. Of a key with several revisions the newest
-// one counts. Where it meets a lock nothing was counted, for the task is tried again.
-func (r *run) exportTold(ctx context.Context, s export.Snapshot, req export.Request, w *sink.Writer) (err error) {
+// one counts. Where a range reaches beyond a lock nothing was counted, for the whole task
+// is tried again.
+func (r *run) exportTold(ctx context.Context, s export.Snapshot, t task, req export.Request, w *sink.Writer) (rest *behind, err error) {
 	changes, err := r.readChanges(ctx, s, req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, changes.Close()) }()
-	part := r.ledger.part()
-	var last []byte // key of the point before
+	part, order := r.ledger.part(), r.info.Order.WithDefaults()
+	var last, reach []byte // key of the point before, and farthest end of a range
 	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func(e *export.Entry) error {
 		if req.Revisions && !e.Kind.IsRange() {
 			if last != nil && bytes.Equal(last, e.Key) {
@@ -307,12 +308,20 @@ func (r *run) exportTold(ctx context.Context, s export.Snapshot, req export.Requ
 			}
 			last = append(last[:0], e.Key...)
 		}
+		if e.Kind.IsRange() && order.Compare(reach, e.End) < 0 {
+			reach = append(reach[:0], e.End...)
+		}
 		return count(part, e, changes.Former())
 	})
+	if l := locked(err); l != nil && order.Compare(reach, l.Key[:order.Split(l.Key)]) <= 0 {
+		if rest = r.split(&t, w, err); rest != nil {
+			err = nil
+		}
+	}
 	if err == nil {
 		part.done()
 	}
-	return err
+	return rest, err
 }
 
 // copy writes entries, each counted before. Deletes that a DeleteRange beside them

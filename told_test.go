@@ -1,7 +1,9 @@
 package varve_test
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,7 +92,7 @@ func TestToldChangesWithRevisions(t *testing.T) {
 	}
 }
 
-// TestToldChangesBehindLock: what was counted before a lock is counted once.
+// TestToldChangesBehindLock: what comes before a lock is counted, and stored, once.
 func TestToldChangesBehindLock(t *testing.T) {
 	t.Parallel()
 	bubble(t, "locked", func(t *testing.T) {
@@ -105,8 +107,12 @@ func TestToldChangesBehindLock(t *testing.T) {
 			l.store.Set(lockedKey(i), []byte{2})
 		}
 		l.store.Lock(lockedKey(31), "dead")
-		l.opts.Into, l.begun = varve.Latest, time.Now()
+		l.opts.Into, l.begun, l.files = varve.Latest, time.Now(), nil
 		l.backup(s)
 		require.Len(t, l.met, 12)
+		slices.SortFunc(l.files, func(a, b varve.FileInfo) int { return bytes.Compare(a.Span.Start, b.Span.Start) })
+		for i, f := range l.files[1:] {
+			require.False(t, f.Span.Overlaps(nil, l.files[i].Span), "%s is there twice", f.Span)
+		}
 	})
 }
