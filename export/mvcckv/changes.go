@@ -133,7 +133,7 @@ func (c *changes) Close() error {
 	if c.before == nil {
 		return nil
 	}
-	failed := c.cursor.err != nil
+	failed := c.err != nil
 	err := errors.Join(c.cursor.Close(), c.before.Close())
 	c.before, c.former = nil, export.Entry{}
 	if failed {
