@@ -14,8 +14,9 @@
 // as gocloud.dev/blob/s3blob. To list, choose or verify backups, or to use a bucket
 // that is already open, get a [Collection] from [OpenCollection] or [NewCollection].
 //
-// Stores come from adapters: package pebblekv is any Pebble database, and package
-// export says what to write for another engine.
+// Stores come from adapters: package pebblekv is any Pebble database, package mvcckv a
+// keyspace on Pebble that keeps its history, and package export says what to write for
+// another engine.
 //
 // # Words
 //
