@@ -50,7 +50,7 @@ func (r *run) snapshot(ctx context.Context) (export.Snapshot, error) {
 	}
 	s, err := r.targets.store.Snapshot(ctx, opts)
 	if err != nil {
-		return nil, errors.Join(r.tooLate(ctx), fmt.Errorf("snapshot: %w", err), r.forget(ctx))
+		return nil, errors.Join(fmt.Errorf("snapshot: %w", err), r.forget(ctx))
 	}
 	if err := r.checkSnapshot(ctx, s, after); err != nil {
 		return nil, r.settle(ctx, s, nil, err)
@@ -86,19 +86,6 @@ func (r *run) holdBase(ctx context.Context) error {
 	}
 	r.c.opts.Logger.Info("history is not held", "collection", r.c.name, "layer", r.layer.ID, "since", r.parent.End.String(), "reason", err)
 	return nil
-}
-
-// tooLate says that the store has forgotten the moment that was asked for since the run
-// has looked, nil if it has not.
-func (r *run) tooLate(ctx context.Context) error {
-	if r.asOf.IsZero() {
-		return nil
-	}
-	now, err := r.targets.store.Info(ctx)
-	if err == nil && r.asOf.Compare(now.Oldest) < 0 {
-		return &BeforeGCError{AsOf: r.asOf, Threshold: now.Oldest}
-	}
-	return nil // the store has said itself what is wrong
 }
 
 // checkSnapshot refuses a store that was restored into between the first look at it

@@ -31,8 +31,9 @@ func (c *Chain) Points() []Window {
 // Resolve finds the chain that restores asOf, zero meaning the end of from. From
 // is Latest, the path of a layer, or its ID; "" searches all layers for asOf, the
 // newest first: those that end there, then those that have the history of it. A moment
-// that no layer captured is a *NoRestorePointError with the nearest ones. Where a layer stands for others there are several ways from a full
-// to the moment, and the chain is the one with the fewest stored bytes.
+// that no layer captured is a *NoRestorePointError with the nearest ones. Where a layer
+// stands for others there are several ways from a full to the moment, and the chain is
+// the one with the fewest stored bytes.
 func (c *Collection) Resolve(ctx context.Context, from string, asOf Timestamp) (*Chain, error) {
 	var chain *Chain
 	err := c.do(ctx, "resolve", func(bucket *collectionBucket) (err error) {

@@ -52,14 +52,6 @@ func (e *NoRestorePointError) Error() string {
 	return msg
 }
 
-// BeforeGCError says that the store no longer has the history at AsOf: choose a
-// moment after Threshold.
-type BeforeGCError struct{ AsOf, Threshold Timestamp }
-
-func (e *BeforeGCError) Error() string {
-	return fmt.Sprintf("history at %s is gone, the oldest is %s", e.AsOf, e.Threshold)
-}
-
 // ChainGapError says that the layers of a chain do not follow one another: take a
 // full backup.
 type ChainGapError struct{ Layer, Want, Got string }
@@ -109,6 +101,10 @@ type (
 
 	// LockedError says that an export met a write not yet committed: call again.
 	LockedError = export.LockedError
+
+	// BeforeGCError says that the store no longer has the history at AsOf: choose a
+	// moment from Threshold on.
+	BeforeGCError = export.BeforeGCError
 )
 
 // storageError gives an error of the bucket its meaning for the caller, and a name.

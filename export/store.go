@@ -45,7 +45,8 @@ type SnapshotOptions struct {
 	// Note tells people who keeps a named snapshot: collection ID and redacted URL.
 	Note string
 	// AsOf is the moment to be seen; zero: now. Another is for a store with
-	// Info.Revisions only, else errors.ErrUnsupported.
+	// Info.Revisions only, else errors.ErrUnsupported. One before Info.Oldest is a
+	// [*BeforeGCError].
 	AsOf Timestamp
 	// After must come before the snapshot's timestamp. A store without history
 	// stamps max(wall clock, After.Next()) and keeps that with the name.

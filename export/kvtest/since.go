@@ -201,7 +201,11 @@ func checkCollected(w *world) {
 	s := w.snapshot(w.store, export.SnapshotOptions{})
 	defer w.closing(s)
 	w.same(w.state(), w.read(s, export.Request{}))
-	_, err := Collect(w.ctx, s, export.Request{Since: early.Timestamp()})
+	_, err := w.store.Snapshot(w.ctx, export.SnapshotOptions{AsOf: early.Timestamp()})
+	var gone *export.BeforeGCError
+	require.ErrorAs(w, err, &gone)
+	require.Equal(w, export.BeforeGCError{AsOf: early.Timestamp(), Threshold: w.info.Oldest}, *gone)
+	_, err = Collect(w.ctx, s, export.Request{Since: early.Timestamp()})
 	require.ErrorIs(w, err, export.ErrNoBase)
 	_, err = s.Partition(w.ctx, export.Span{}, early.Timestamp())
 	require.ErrorIs(w, err, export.ErrNoBase)

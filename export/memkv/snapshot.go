@@ -69,7 +69,7 @@ func (db *database) stamp(opts export.SnapshotOptions) (at, until export.Timesta
 	case at.Compare(opts.After) <= 0:
 		return at, until, fmt.Errorf("as of %s: not after %s", at, opts.After)
 	case at.Compare(db.oldest) < 0:
-		return at, until, fmt.Errorf("as of %s: before the oldest revision kept, %s", at, db.oldest)
+		return at, until, &export.BeforeGCError{AsOf: at, Threshold: db.oldest}
 	}
 	// What is written from here on comes after the snapshot.
 	db.last = later(db.last, at)

@@ -127,7 +127,8 @@ func TestAsOf(t *testing.T) {
 	second := store.Set([]byte("a"), []byte("2"))
 	require.Equal(t, second, store.Collect(second))
 	_, err := store.Snapshot(t.Context(), export.SnapshotOptions{AsOf: first})
-	require.ErrorContains(t, err, "before the oldest")
+	var gone *export.BeforeGCError
+	require.ErrorAs(t, err, &gone)
 	ahead := export.At(time.Now().Add(time.Hour))
 	_, err = store.Snapshot(t.Context(), export.SnapshotOptions{AsOf: ahead})
 	require.ErrorContains(t, err, "it is")

@@ -40,9 +40,10 @@ func (in *ingester) Commit(ctx context.Context) error {
 }
 
 func (in *ingester) commit(ctx context.Context) error {
-	if err := in.usable(ctx); err != nil {
+	if err := in.store.join(ctx); err != nil {
 		return err
 	}
+	defer in.store.running.Done()
 	loaded, linked, err := in.seal()
 	if err != nil {
 		return err

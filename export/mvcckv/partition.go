@@ -31,9 +31,11 @@ func (s *snapshot) Partition(ctx context.Context, span export.Span, since export
 
 func (s *snapshot) partition(ctx context.Context, span export.Span, since export.Timestamp) ([]export.Partition, error) {
 	db := s.store
-	if err := db.begin(ctx); err != nil {
+	if err := db.join(ctx); err != nil {
 		return nil, err
 	}
+	defer db.running.Done()
+	db.mu.Lock()
 	err := s.readable(since)
 	db.mu.Unlock()
 	if err != nil {

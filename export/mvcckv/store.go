@@ -24,7 +24,7 @@ type Store struct {
 	dir  string
 	db   *pebble.DB
 
-	// running are commits and collections, which Close waits for.
+	// running are calls that work on the database without mu, which Close waits for.
 	running sync.WaitGroup
 
 	// mu is held while a timestamp is given out and until what it stamps can be seen,
@@ -119,6 +119,17 @@ func (s *Store) begin(ctx context.Context) error {
 		s.mu.Unlock()
 		return err
 	}
+	return nil
+}
+
+// join is for a call that works on the database without mu: Close waits until the caller
+// has called running.Done.
+func (s *Store) join(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	s.running.Add(1)
 	return nil
 }
 
