@@ -81,31 +81,6 @@ type SnapshotInfo struct {
 	InUse       bool      // open in this process
 }
 
-// Cataloger, on Snapshot: named objects as of it. Without it only Cluster and
-// Spans are targets.
-type Cataloger interface {
-	Objects(ctx context.Context) ([]Object, error)
-}
-
-// Object is a named thing in a store: a database, a table with its indexes, a
-// view, a system object.
-type Object struct {
-	ID, Parent uint64
-	Kind, Name string
-	Spans      []Span // primary, then indexes
-	Definition []byte // not read by varve
-	Grants     []byte
-	Needs      []Dependency
-	Regions    []string
-	System     bool
-}
-
-// Dependency is what an object cannot be restored without.
-type Dependency struct {
-	Kind string // "foreign key", "sequence", "view", "type"
-	On   uint64
-}
-
 // TableLoader, on Ingester: takes whole sorted tables instead of entries. Without
 // it every entry of a backup is decoded and added again.
 type TableLoader interface {
