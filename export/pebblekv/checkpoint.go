@@ -77,6 +77,7 @@ func (s *Store) openCheckpoint(path string, side sidecar) (*checkpoint, error) {
 	defer cache.Unref()
 	o := c.pebble.Clone()
 	o.Cache = cache
+	readAhead(o)
 	db, err := pebble.Open(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint: %w", err)
