@@ -17,6 +17,7 @@ type task struct {
 	by       method
 	segments []segment      // of span, to compare
 	tables   []export.Table // in span, to be copied as they are
+	cuts     [][]byte       // where parts of span begin that have none of them
 	pushes   bool           // locks in span are pushed
 	pushing  time.Duration  // for how long they were, and stayed
 }
@@ -218,6 +219,9 @@ func joinTasks(pieces []task, targets []Span, order *export.Order, limit int64) 
 			last := &out[n-1]
 			if last.bytes+p.bytes <= limit && last.meets(p, targets, order) {
 				last.span.End, last.bytes, last.tables = p.span.End, last.bytes+p.bytes, append(last.tables, p.tables...)
+				if len(p.tables) == 0 {
+					last.cuts = append(last.cuts, p.span.Start)
+				}
 				continue
 			}
 		}

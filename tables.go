@@ -95,6 +95,9 @@ func (r *run) around(ctx context.Context, s export.Snapshot, span Span, tables [
 // comes with the rest.
 func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (files []sink.File, rows []digest.Row, err error) {
 	rows = []digest.Row{{Start: t.span.Start}}
+	for _, cut := range t.cuts {
+		rows = append(rows, digest.Row{Start: cut})
+	}
 	files = make([]sink.File, len(t.tables))
 	var copied []export.Table
 	// While one table is stored the next one is read, so that neither the disk nor the
@@ -128,6 +131,7 @@ func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *sink
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
 	}
+	slices.SortStableFunc(rows, func(a, b digest.Row) int { return r.info.Order.WithDefaults().Compare(a.Start, b.Start) })
 	rows, err = r.exportOver(ctx, s, t.span, copied, rows, w)
 	return files[:len(copied)], rows, err
 }
