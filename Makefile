@@ -42,7 +42,11 @@ peers:
 mutants:
 	go test -timeout 30m -run '^TestMutants$$' -v . -mutants
 
+.PHONY: kills
+kills:
+	go test -timeout 1h -run '^TestKilled' -v . -crash.rounds 300
+
 .PHONY: nightly
-nightly: mutants
+nightly: mutants kills
 	go test -race -count 3 -shuffle on -timeout 2h ./...
 	$(MAKE) fuzz FUZZTIME=5m
