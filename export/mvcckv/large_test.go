@@ -27,6 +27,7 @@ func TestTimeFilterLarge(t *testing.T) {
 	}
 	opts := options(vfs.Default)
 	opts.Pebble.DisableAutomaticCompactions = true // which would mix old and new
+	opts.Pebble.L0StopWritesThreshold = 1000       // so nothing else clears level 0
 	s, err := mvcckv.Open(filepath.Join(t.TempDir(), dbDir), opts)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
