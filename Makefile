@@ -42,7 +42,16 @@ peers:
 mutants:
 	go test -timeout 30m -run '^TestMutants$$' -v . -mutants
 
+# What the tests do for a few seconds each, for long.
+.PHONY: long
+long:
+	go test -timeout 1h -run '^TestKilled' -v . -crash.rounds 300
+	go test -timeout 1h -run '^Test(Versioned)?Bank$$' -v . -audit.restores 10000
+	go test -timeout 1h -run '^TestModel' . -model.time 20m
+	go test -timeout 1h -run '^TestTimeFilterLarge$$' -v ./export/mvcckv -filter.mb 1000
+	go test -timeout 1h -run '^TestTimeFilterLarge$$' -v ./export/mvcckv -filter.mb 1000 -filter.value 100
+
 .PHONY: nightly
-nightly: mutants
+nightly: mutants long
 	go test -race -count 3 -shuffle on -timeout 2h ./...
 	$(MAKE) fuzz FUZZTIME=5m

@@ -24,12 +24,12 @@ import (
 	"github.com/varvekv/varve/export/pebblekv"
 )
 
-var crashSeed = flag.Uint64("crash.seed", 0, "the kills of this seed; 0: others each time")
-
-const (
-	crashRounds = 12
-	crashDir    = "VARVE_CRASH_DIR" // tells the process that it is the victim
+var (
+	crashSeed   = flag.Uint64("crash.seed", 0, "the kills of this seed; 0: others each time")
+	crashRounds = flag.Int("crash.rounds", 12, "processes to kill, in a second each")
 )
+
+const crashDir = "VARVE_CRASH_DIR" // tells the process that it is the victim
 
 // batch is the n-th change of the victim's database: always the same one, and it
 // says which it is.
@@ -123,8 +123,8 @@ func TestKilledBackup(t *testing.T) {
 	t.Logf("replay with: go test -run TestKilledBackup . -args -crash.seed %d", seed)
 	k := &killer{T: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), reported: map[string]bool{}, states: map[string][]string{}, typical: 100 * time.Millisecond}
 	k.model.store = newStore(t, nil)
-	deadline := time.Now().Add(12 * time.Second)
-	for round := 0; round < crashRounds && time.Now().Before(deadline); round++ {
+	deadline := time.Now().Add(time.Duration(*crashRounds) * time.Second)
+	for round := 0; round < *crashRounds && time.Now().Before(deadline); round++ {
 		k.kill()
 		k.inspect()
 	}
@@ -150,35 +150,46 @@ type killer struct {
 // kill runs a victim for a moment.
 func (k *killer) kill() {
 	k.Helper()
+	k.typical = killOne(k.T, k.rng, "TestVictim", crashDir+"="+k.dir, k.typical, k.report)
+}
+
+// killOne runs a test as a process of its own, which says "ready", and then a line of each
+// thing done, those that begin with "done" about once in typical. It kills the process
+// somewhere on its way to a "done", and is how long the last one took.
+func killOne(t *testing.T, rng *rand.Rand, test, env string, typical time.Duration, report func(line string)) time.Duration {
+	t.Helper()
 	self, err := os.Executable()
-	require.NoError(k, err)
-	cmd := exec.Command(self, "-test.run=^TestVictim$")
-	cmd.Env = append(os.Environ(), crashDir+"="+k.dir)
+	require.NoError(t, err)
+	cmd := exec.Command(self, "-test.run=^"+test+"$")
+	cmd.Env = append(os.Environ(), env)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	require.NoError(k, err)
-	require.NoError(k, cmd.Start())
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
 	lines := bufio.NewScanner(out)
-	require.True(k, lines.Scan())
-	require.Equal(k, "ready", lines.Text(), "the victim lives")
-	begun, reports := time.Now(), k.rng.IntN(3)
-	for ; reports > 0 && lines.Scan(); reports-- {
-		k.report(lines.Text())
-		k.typical, begun = time.Since(begun), time.Now()
+	require.True(t, lines.Scan())
+	require.Equal(t, "ready", lines.Text(), "the victim lives")
+	begun, reports := time.Now(), rng.IntN(3)
+	for reports > 0 && lines.Scan() {
+		report(lines.Text())
+		if strings.HasPrefix(lines.Text(), "done") {
+			typical, begun = time.Since(begun), time.Now()
+			reports--
+		}
 	}
-	// The next backup has begun. It is killed somewhere on its way.
-	timer := time.AfterFunc(time.Duration(k.rng.Float64()*float64(k.typical)), func() {
+	timer := time.AfterFunc(time.Duration(rng.Float64()*float64(typical)), func() {
 		if err := cmd.Process.Kill(); err != nil {
-			k.Errorf("kill: %v", err)
+			t.Errorf("kill: %v", err)
 		}
 	})
 	defer timer.Stop()
 	for lines.Scan() {
-		k.report(lines.Text())
+		report(lines.Text())
 	}
 	var exit *exec.ExitError
-	require.ErrorAs(k, cmd.Wait(), &exit)
-	require.Equal(k, -1, exit.ExitCode(), "it was killed")
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	require.Equal(t, -1, exit.ExitCode(), "it was killed")
+	return typical
 }
 
 func (k *killer) report(line string) {

@@ -52,6 +52,28 @@ func Forge(ctx context.Context, blobs *blob.Bucket, layerPath string, edit func(
 	return bucket.Create(ctx, manifestObject(layerPath), body)
 }
 
+// Entries are those of all files of the layer at layerPath, of none below it.
+func Entries(ctx context.Context, blobs *blob.Bucket, layerPath string) ([]export.Entry, error) {
+	bucket := objectio.New(blobs, "")
+	m, err := readManifest(ctx, bucket, layerPath)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := readFileList(ctx, bucket, m)
+	if err != nil {
+		return nil, err
+	}
+	var all []export.Entry
+	for _, f := range listed.files {
+		entries, err := tableEntries(ctx, bucket, m, f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entries...)
+	}
+	return all, nil
+}
+
 func tableEntries(ctx context.Context, bucket *objectio.Bucket, m *Manifest, f sink.File) (_ []export.Entry, err error) {
 	r, err := sink.Open(ctx, bucket, m.form(nil), f)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"testing"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/varvekv/varve"
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/export/kvtest"
-	"github.com/varvekv/varve/export/memkv"
 )
 
 // TestModelOfHistory takes random histories of a store that keeps revisions, and forgets
@@ -21,22 +19,51 @@ import (
 // restores moments between any two revisions (I2, I4, I8).
 func TestModelOfHistory(t *testing.T) {
 	t.Parallel()
-	deadline, seed := time.Now().Add(min(*modelTime, 4*time.Second)), *modelSeed
+	tryPasts(t, func(p *past) annals { return &memAnnals{Store: p.store, past: p} })
+}
+
+// TestModelOfTransactions is TestModelOfHistory of the store of versions, with transactions
+// that are open during backups, conflict and die.
+func TestModelOfTransactions(t *testing.T) {
+	t.Parallel()
+	tryPasts(t, newTxAnnals)
+}
+
+// tryPasts takes one seed after the other, for a sixth of the time that TestModel has.
+func tryPasts(t *testing.T, begin func(p *past) annals) {
+	deadline, seed := time.Now().Add(*modelTime/6), *modelSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	for n := 0; n == 0 || n != *modelCount && time.Now().Before(deadline); n++ {
-		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { newAnnalist(t, seed).run() }) {
-			t.Fatalf("replay with: go test -run TestModelOfHistory . -args -model.seed %d -model.count 1", seed)
+		works := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			p := newPast(t, seed)
+			a := &annalist{past: p, annals: begin(p)}
+			a.run()
+		})
+		if !works {
+			t.Fatalf("replay with: go test -run %s . -args -model.seed %d -model.count 1", t.Name(), seed)
 		}
 		seed++
 	}
 }
 
-// annalist backs a past up, and knows all that was.
+// annals are a store and all that was in it.
+type annals interface {
+	export.Store
+	export.SnapshotKeeper
+	write() // something
+	when() []export.Timestamp
+	at(t export.Timestamp) []export.Entry
+	collect(before export.Timestamp)
+	reopen()
+	destination() (dst export.Store, holds func() []export.Entry)
+}
+
+// annalist backs a store up, and knows what is in each layer.
 type annalist struct {
 	*past
-	states [][]export.Entry // after the moments
+	annals annals
 	layers []*annal
 }
 
@@ -45,8 +72,6 @@ type annal struct {
 	*varve.Layer
 	span varve.Span
 }
-
-func newAnnalist(t *testing.T, seed uint64) *annalist { return &annalist{past: newPast(t, seed)} }
 
 func (a *annalist) run() {
 	a.writes(a.rng.IntN(60))
@@ -68,27 +93,16 @@ func (a *annalist) run() {
 
 func (a *annalist) writes(n int) {
 	for range n {
-		a.write(1)
-		for len(a.states) < len(a.moments) {
-			a.states = append(a.states, a.store.State(varve.Span{}))
-		}
+		a.annals.write()
 	}
-}
-
-// at is what was there at a moment.
-func (a *annalist) at(t export.Timestamp, span varve.Span) []export.Entry {
-	n := sort.Search(len(a.moments), func(i int) bool { return a.moments[i].Compare(t) > 0 })
-	if n == 0 {
-		return kvtest.Canonical(nil, nil)
-	}
-	return kvtest.Canonical(nil, kvtest.Timeless(kvtest.Clip(nil, a.states[n-1], span)))
 }
 
 func (a *annalist) moment() export.Timestamp {
-	if len(a.moments) == 0 {
+	moments := a.annals.when()
+	if len(moments) == 0 {
 		return a.now()
 	}
-	at := a.moments[a.rng.IntN(len(a.moments))]
+	at := moments[a.rng.IntN(len(moments))]
 	if a.rng.IntN(2) == 0 {
 		return at.Next()
 	}
@@ -99,13 +113,15 @@ func (a *annalist) moment() export.Timestamp {
 func (a *annalist) stir() {
 	switch a.rng.IntN(5) {
 	case 0, 1:
-		a.store.Collect(a.moment())
+		a.annals.collect(a.moment())
 	case 2:
-		for _, name := range a.kept() {
-			require.NoError(a, a.store.Release(a.Context(), name))
+		kept, err := a.annals.Snapshots(a.Context())
+		require.NoError(a, err)
+		for _, k := range kept {
+			require.NoError(a, a.annals.Release(a.Context(), k.Name))
 		}
 	case 3:
-		a.store = a.store.Reopen()
+		a.annals.reopen()
 	}
 }
 
@@ -114,6 +130,7 @@ func (a *annalist) backup() {
 	opts := varve.BackupOptions{
 		RevisionHistory: a.rng.IntN(3) > 0, TargetFileBytes: 1 << a.rng.IntN(12), Concurrency: 1 + a.rng.IntN(3),
 		NoBase: a.rng.IntN(5) == 0, NoDigest: a.rng.IntN(5) == 0, Compression: varve.CompressNone,
+		Locks: varve.LockOptions{RetryDelay: time.Millisecond, PushAfter: time.Duration(1 + a.rng.IntN(2)*int(20*time.Millisecond))},
 	}
 	opts.Audit = !opts.NoDigest && a.rng.IntN(4) == 0
 	span := []varve.Span{{}, {}, {Start: []byte("k05")}, {Start: []byte("k03"), End: []byte("k12")}}[a.rng.IntN(4)]
@@ -128,7 +145,7 @@ func (a *annalist) backup() {
 			after = parent.End
 		}
 	}
-	info, err := a.store.Info(a.Context())
+	info, err := a.annals.Info(a.Context())
 	require.NoError(a, err)
 	if parent != nil {
 		want = varve.Revisions
@@ -146,7 +163,7 @@ func (a *annalist) backup() {
 			refused = new(*varve.OptionError)
 		}
 	}
-	layer, err := a.c.Backup(a.Context(), varve.Spans(a.store, span), &opts)
+	layer, err := a.c.Backup(a.Context(), varve.Spans(a.annals, span), &opts)
 	if refused != nil {
 		require.ErrorAs(a, err, refused)
 		return
@@ -194,7 +211,7 @@ func (a *annalist) check(l *annal) {
 	if at.Compare(l.Start) <= 0 && !at.IsZero() || at.IsZero() {
 		return // of a layer below
 	}
-	dst := newStore(a, &memkv.Options{SingleRevision: a.rng.IntN(2) == 0})
+	dst, holds := a.annals.destination()
 	_, err := a.c.Restore(a.Context(), varve.Spans(dst, l.span), &varve.RestoreOptions{From: l.ID, AsOf: at})
 	if at.Compare(l.End) > 0 || at.Compare(l.Manifest.Oldest) < 0 {
 		var miss *varve.NoRestorePointError
@@ -202,5 +219,6 @@ func (a *annalist) check(l *annal) {
 		return
 	}
 	require.NoError(a, err)
-	require.Equal(a, a.at(at, l.span), stateOf(dst), "layer %d as of %s", slices.Index(a.layers, l), at)
+	want := kvtest.Canonical(nil, kvtest.Timeless(kvtest.Clip(nil, a.annals.at(at), l.span)))
+	require.Equal(a, want, holds(), "layer %d as of %s", slices.Index(a.layers, l), at)
 }
