@@ -78,7 +78,8 @@ type Placer interface {
 	// the former was, else the same. An object that this store has under that path keeps
 	// what it has here, if the store cannot have another beside it. What is not placed at
 	// a Commit is lost and nothing else; IDs are not given twice. An object that has no
-	// place is an error.
+	// place is an error. Where the store has a static catalog, and none was declared, that
+	// wraps errors.ErrUnsupported.
 	Place(ctx context.Context, wanted []Placement) ([]Object, error)
 }
 

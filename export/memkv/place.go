@@ -66,7 +66,7 @@ func (db *database) move(o *export.Object, placed []export.Object) error {
 	o.ID = db.lastID
 	for i, span := range o.Spans {
 		prefix := fmt.Appendf(nil, "object-%d-%d/", o.ID, i)
-		moved := catalog.PrefixSpan(prefix)
+		moved := export.PrefixSpan(prefix)
 		if !catalog.IsPrefix(span) || moved.IsEmpty(db.order) || !db.order.CutPoint(moved.Start) || !db.order.CutPoint(moved.End) {
 			same = append(same, span)
 			continue

@@ -36,24 +36,7 @@ func (t *Tree) Declares(objects []export.Object) error {
 	return nil
 }
 
-// PrefixSpan is all keys that begin with prefix, bytewise.
-func PrefixSpan(prefix []byte) export.Span {
-	return export.Span{Start: append([]byte(nil), prefix...), End: PrefixEnd(prefix)}
-}
-
-// PrefixEnd is the first key after all that begin with prefix, nil if there is none.
-func PrefixEnd(prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			end := append([]byte(nil), prefix[:i+1]...)
-			end[i]++
-			return end
-		}
-	}
-	return nil
-}
-
 // IsPrefix reports whether span is all keys that begin with one prefix, bytewise.
 func IsPrefix(span export.Span) bool {
-	return len(span.Start) > 0 && string(span.End) == string(PrefixEnd(span.Start))
+	return len(span.Start) > 0 && string(span.End) == string(export.PrefixSpan(span.Start).End)
 }
