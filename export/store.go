@@ -11,6 +11,7 @@ type Info struct {
 	Revisions    bool     // keeps several revisions a key; AsOf and RevisionHistory work
 	Locks        bool     // an export may meet locks
 	Regions      []string // that it has; objects may need some
+	Reserved     []Span   // keys of its own catalog, which come and go with objects
 	AtomicIngest bool     // Commit publishes all or nothing, also across a crash
 	// Oldest is the GC threshold: the history at and after it is there. It rises before
 	// anything is forgotten, and never falls. Zero: no history but now, or all of it
