@@ -55,7 +55,7 @@ func (r *restore) selectListed(m *Manifest, listed []listedObject) error {
 
 // selectHeld are the objects that targets are, all of which a layer of others must hold.
 func selectHeld(c *catalog, t Targets, of ManifestTargets) (*selection, error) {
-	held := heldBy(c, of)
+	held := of.targets().selectKnown(c).ids
 	wanted := &selection{catalog: c, ids: map[uint64]bool{}}
 	for _, name := range t.names {
 		s, err := selectNamed(c, t.kind, []string{name})
@@ -77,24 +77,6 @@ func selectHeld(c *catalog, t Targets, of ManifestTargets) (*selection, error) {
 		}
 	}
 	return wanted, nil
-}
-
-// heldBy are the objects of a catalog that a layer's targets are.
-func heldBy(c *catalog, targets ManifestTargets) map[uint64]bool {
-	held := map[uint64]bool{}
-	if targets.targets().cluster() {
-		return selectAll(c).ids
-	}
-	for _, name := range targets.Names {
-		s, err := selectNamed(c, targetKind(targets.Kind), []string{name})
-		if err != nil {
-			continue // it meant nothing then
-		}
-		for id := range s.ids {
-			held[id] = true
-		}
-	}
-	return held
 }
 
 // shouldHold reports whether the layer is of all that the targets are in, so that what it
@@ -159,7 +141,7 @@ func describeObjects(m *Manifest, listed []listedObject) ([]ObjectInfo, error) {
 	for _, l := range slices.Backward(listed) {
 		newest[l.Object.ID] = l
 	}
-	held := heldBy(c, m.Targets)
+	held := m.Targets.targets().selectKnown(c).ids
 	var out []ObjectInfo
 	for _, o := range c.objects {
 		if !held[o.ID] {

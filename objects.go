@@ -3,7 +3,6 @@ package varve
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -103,15 +102,8 @@ func noCatalog(t Targets) error {
 func (r *run) seePast(seen *sighting, versions []export.ObjectVersion) error {
 	ids := map[uint64]bool{} // of what is listed, and whether it was a target
 	var spans []Span
-	err := eachCatalog(r.info.Order, versions, r.layer.Start, func(c *catalog) error {
-		then, err := r.targets.selectFrom(c)
-		var unknown *TargetError
-		if errors.As(err, &unknown) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	err := eachCatalog(r.info.Order, versions, r.layer.Start, func(c *catalog) {
+		then := r.targets.selectKnown(c)
 		for _, o := range then.around() {
 			if _, listed := ids[o.ID]; !listed {
 				ids[o.ID] = false
@@ -121,7 +113,6 @@ func (r *run) seePast(seen *sighting, versions []export.ObjectVersion) error {
 			ids[o.ID] = true
 		}
 		spans = append(spans, then.spans(r.info.Order)...)
-		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("store broke its contract: catalog: %w", err)
@@ -158,7 +149,7 @@ func bare(o export.Object) export.Object {
 
 // eachCatalog shows the catalog of a moment, and of each later one that changed it. The
 // versions are the oldest first.
-func eachCatalog(order *export.Order, versions []export.ObjectVersion, from Timestamp, show func(*catalog) error) error {
+func eachCatalog(order *export.Order, versions []export.ObjectVersion, from Timestamp, show func(*catalog)) error {
 	objects := map[uint64]export.Object{}
 	for i, v := range versions {
 		delete(objects, v.Object.ID)
@@ -173,9 +164,7 @@ func eachCatalog(order *export.Order, versions []export.ObjectVersion, from Time
 		if err != nil {
 			return fmt.Errorf("at %s: %w", v.Timestamp, err)
 		}
-		if err := show(c); err != nil {
-			return err
-		}
+		show(c)
 	}
 	return nil
 }
@@ -186,6 +175,21 @@ func (t Targets) selectFrom(c *catalog) (*selection, error) {
 		return selectAll(c), nil
 	}
 	return selectNamed(c, t.kind, t.names)
+}
+
+// selectKnown is what those of the targets are whose names mean something.
+func (t Targets) selectKnown(c *catalog) *selection {
+	if t.cluster() {
+		return selectAll(c)
+	}
+	var known []string
+	for _, name := range t.names {
+		if _, err := selectNamed(c, t.kind, []string{name}); err == nil {
+			known = append(known, name)
+		}
+	}
+	s, _ := selectNamed(c, t.kind, known) // no name fails beside others that does not alone
+	return s
 }
 
 // sortListed puts versions in the order of the file list.

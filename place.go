@@ -99,11 +99,11 @@ func noPlace(t Targets) error {
 	return &TargetError{Name: t.String(), Reason: "the destination has no catalog: restore Spans, if need be with RestoreOptions.Rewrite"}
 }
 
-// destination is what the destination calls its data. One that cannot be read has nothing.
+// destination is what the destination calls its data; nil, if it cannot be read.
 func (r *restore) destination(ctx context.Context) (_ *catalog, err error) {
 	s, err := r.targets.store.Snapshot(ctx, export.SnapshotOptions{})
 	if errors.Is(err, errors.ErrUnsupported) {
-		return newCatalog(nil, nil)
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("destination: snapshot: %w", err)
@@ -130,6 +130,7 @@ func readCatalog(ctx context.Context, s export.Snapshot, order *export.Order) (*
 }
 
 // parents are, for each object that will be in one of the destination, the ID of that one.
+// A destination that cannot be read knows it itself.
 func (r *restore) parents(names *renaming, there *catalog) (map[uint64]uint64, error) {
 	own := map[string]bool{}
 	for _, o := range r.selected.objects {
@@ -142,7 +143,7 @@ func (r *restore) parents(names *renaming, there *catalog) (map[uint64]uint64, e
 			continue
 		}
 		parent := strings.Join(path[:len(path)-1], ".")
-		if own[parent] {
+		if own[parent] || there == nil {
 			continue
 		}
 		p, err := there.find(parent, "database or schema", isContainer)
@@ -185,12 +186,14 @@ func (r *restore) settleIn(placed []export.Object, names *renaming, parents map[
 	for i, o := range r.selected.objects {
 		p, path := placed[i], names.names(o.ID)
 		depth[p.ID] = len(path)
-		if there.taken(path, p.ID) && !r.opts.Replace {
+		if there != nil && there.taken(path, p.ID) && !r.opts.Replace {
 			return &NotEmptyError{Name: names.path(o.ID)}
 		}
 		p.Kind, p.Name, p.Definition, p.Grants, p.Regions, p.System = o.Kind, path[len(path)-1], o.Definition, o.Grants, o.Regions, o.System
-		if p.Parent = parents[o.ID]; p.Parent == 0 {
-			p.Parent = byName[strings.Join(path[:len(path)-1], ".")]
+		if id, ok := byName[strings.Join(path[:len(path)-1], ".")]; ok {
+			p.Parent = id
+		} else if there != nil {
+			p.Parent = parents[o.ID]
 		}
 		p.Needs = nil
 		for _, d := range o.Needs {
@@ -326,7 +329,8 @@ func (r *restore) overSystem(ctx context.Context) (err error) {
 	if err != nil || len(there.objects) == 0 || slices.ContainsFunc(there.objects, func(o *export.Object) bool { return !o.System }) {
 		return err
 	}
-	outside := subtractSpans(r.info.Order, []Span{{}}, selectAll(there).spans(r.info.Order))
+	own := joinSpans(r.info.Order, append(selectAll(there).spans(r.info.Order), r.info.Reserved...))
+	outside := subtractSpans(r.info.Order, []Span{{}}, own)
 	for _, span := range outside {
 		if empty, err := isEmpty(ctx, s, span); err != nil || !empty {
 			return err

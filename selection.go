@@ -55,9 +55,8 @@ func (s *selection) add(kind targetKind, name string) error {
 		if err != nil {
 			return err
 		}
-		before := len(s.ids)
-		if s.addWithin(o, false); len(s.ids) == before {
-			return &TargetError{Name: name, Reason: "there is nothing in it, or it was named before"}
+		if s.addWithin(o, false) == 0 {
+			return &TargetError{Name: name, Reason: "there is nothing in it"}
 		}
 	default:
 		o, err := s.catalog.find(name, "table", func(o *export.Object) bool { return !isContainer(o) })
@@ -71,13 +70,15 @@ func (s *selection) add(kind targetKind, name string) error {
 
 // addWithin takes what is in an object, and if they are meant those that others are in,
 // too. System objects are in a system.
-func (s *selection) addWithin(top *export.Object, containers bool) {
+func (s *selection) addWithin(top *export.Object, containers bool) (n int) {
 	for _, o := range s.catalog.within(top.ID) {
 		if o.System && !top.System || isContainer(o) && !containers {
 			continue
 		}
 		s.ids[o.ID] = true
+		n++
 	}
+	return n
 }
 
 // around are the objects that those selected are in or need, and that are not selected
