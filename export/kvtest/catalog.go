@@ -26,6 +26,8 @@ func catalogChecks() []check {
 		{"Catalog/PublishConflict", checkPublishConflict},
 		{"Catalog/PublishReplace", checkPublishReplace},
 		{"Catalog/PublishNoParent", checkPublishNoParent},
+		{"Catalog/Closed", checkClosedCatalog},
+		{"Catalog/Cancelled", checkCancelledCatalog},
 	}
 }
 

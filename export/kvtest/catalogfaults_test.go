@@ -17,6 +17,7 @@ type catalogFault struct {
 	ignoring   bool // since, where versions are told
 	placing    func(wanted []export.Placement, placed []export.Object)
 	publishing func(*memkv.Store, []export.Object) []export.Object
+	deaf       bool // to cancellation
 }
 
 // catalogSnapshot is a snapshot that lists the objects of a sound one.
@@ -28,6 +29,9 @@ type catalogSnapshot struct {
 }
 
 func (s catalogSnapshot) Objects(ctx context.Context) ([]export.Object, error) {
+	if s.fault.deaf {
+		ctx = context.WithoutCancel(ctx)
+	}
 	objects, err := s.sound.(export.Cataloger).Objects(ctx)
 	if err == nil && s.fault.listing != nil {
 		objects = s.fault.listing(s.store, objects)
@@ -135,6 +139,7 @@ func objectFaults() []faultCase {
 			}
 			return shared
 		}, "Catalog/Objects"),
+		{"objects are listed although nobody waits", []string{"Catalog/Cancelled"}, fault{catalog: catalogFault{deaf: true}}},
 		listing("spans overlap", func(_ *memkv.Store, objects []export.Object) []export.Object {
 			for i := range objects {
 				if n := len(objects[i].Spans); n > 1 {

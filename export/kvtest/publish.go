@@ -1,6 +1,7 @@
 package kvtest
 
 import (
+	"context"
 	"errors"
 
 	"github.com/stretchr/testify/require"
@@ -325,4 +326,39 @@ func checkPublishNoParent(w *world) {
 	require.Error(w, in.Commit(w.ctx))
 	require.NoError(w, in.Abort())
 	w.published(w.store, first)
+}
+
+func checkClosedCatalog(w *world) {
+	p := w.place(w.store)
+	in := w.publishing(w.store, p, export.IngestOptions{})
+	require.NoError(w, in.Abort())
+	require.ErrorIs(w, in.(export.CatalogIngester).Publish(w.ctx, p.objects), export.ErrClosed)
+	s := w.snapshot(w.store, export.SnapshotOptions{})
+	w.objects(s)
+	w.closing(s)
+	_, err := s.(export.Cataloger).Objects(w.ctx)
+	require.ErrorIs(w, err, export.ErrClosed)
+	if h, ok := s.(export.CatalogHistorian); ok {
+		_, err = h.ObjectVersions(w.ctx, export.Timestamp{})
+		require.ErrorIs(w, err, export.ErrClosed)
+	}
+	require.NoError(w, w.h.CloseStore())
+	_, err = w.store.(export.Placer).Place(context.WithoutCancel(w.ctx), w.wanted())
+	require.ErrorIs(w, err, export.ErrClosed)
+}
+
+func checkCancelledCatalog(w *world) {
+	p := w.place(w.store)
+	_, err := w.store.(export.Placer).Place(w.cancelled(), w.wanted())
+	require.ErrorIs(w, err, context.Canceled)
+	in := w.publishing(w.store, p, export.IngestOptions{})
+	defer w.aborting(in)
+	require.ErrorIs(w, in.(export.CatalogIngester).Publish(w.cancelled(), p.objects), context.Canceled)
+	require.ErrorIs(w, in.Commit(w.cancelled()), context.Canceled)
+	w.unpublished(w.store, p)
+	s := w.snapshot(w.store, export.SnapshotOptions{})
+	defer w.closing(s)
+	w.objects(s)
+	_, err = s.(export.Cataloger).Objects(w.cancelled())
+	require.ErrorIs(w, err, context.Canceled)
 }
