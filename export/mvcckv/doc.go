@@ -106,7 +106,6 @@
 // What is loaded becomes a version like others, at the timestamp of Commit, over what
 // is there. The next incremental backup finds it by its time. Into an empty store that
 // gets a new lineage whole tables are linked, with their timestamps; history begins at
-// Commit then, too. See [Store.Ingest]. Objects
-// that are published with a load appear in the same step. Range keys, which some engines have, are not
-// kept and refused.
+// Commit then, too. See [Store.Ingest]. Objects that are published with a load appear in
+// the same step. Range keys, which some engines have, are not kept and refused.
 package mvcckv

@@ -27,10 +27,22 @@ func (c *config) checkObjects() error {
 	return nil
 }
 
-// Place implements [export.Placer]. An object gets what is declared under its path, with its
-// ID and spans; one that is not declared has no place. Without
-// Options.Objects it returns an error that wraps errors.ErrUnsupported.
-func (c *config) Place(ctx context.Context, wanted []export.Placement) ([]export.Object, error) {
+// Place implements [export.Placer], as that of a [Directory] does.
+func (s *Store) Place(ctx context.Context, wanted []export.Placement) ([]export.Object, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, fmt.Errorf("place: %w", err)
+	}
+	return s.placeDeclared(ctx, wanted)
+}
+
+// Place implements [export.Placer]. An object gets what is declared under its path, with
+// its ID and spans; one that is not declared has no place. Without Options.Objects it
+// returns an error that wraps errors.ErrUnsupported.
+func (d *Directory) Place(ctx context.Context, wanted []export.Placement) ([]export.Object, error) {
+	return d.placeDeclared(ctx, wanted)
+}
+
+func (c *config) placeDeclared(ctx context.Context, wanted []export.Placement) ([]export.Object, error) {
 	if err := errors.Join(ctx.Err(), c.checkObjects()); err != nil {
 		return nil, fmt.Errorf("place: %w", err)
 	}
@@ -54,11 +66,24 @@ func (c *config) publishDeclared(ctx context.Context, objects []export.Object) e
 
 // Publish implements [export.CatalogIngester]: objects must be declared.
 func (in *ingester) Publish(ctx context.Context, objects []export.Object) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.over {
+		return fmt.Errorf("publish: %w", export.ErrClosed)
+	}
+	if err := in.store.ready(ctx); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
 	return in.store.publishDeclared(ctx, objects)
 }
 
 // Publish implements [export.CatalogIngester]: objects must be declared.
 func (in *dirIngester) Publish(ctx context.Context, objects []export.Object) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.state != loading {
+		return fmt.Errorf("publish: %w", export.ErrClosed)
+	}
 	return in.target.publishDeclared(ctx, objects)
 }
 
