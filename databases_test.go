@@ -65,6 +65,29 @@ func TestDatabaseFollowsItsTables(t *testing.T) {
 	}
 }
 
+// TestDroppedTableIsNotFoundElsewhere: the newest backup of its database tells that a table
+// is gone. An older chain, which still has it, must be asked for by name.
+func TestDroppedTableIsNotFoundElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, memkv.Options{})
+	old := w.backup(w.databases("shop"), varve.BackupOptions{})
+	_, err := w.store.DropObjects(ordersID)
+	require.NoError(t, err)
+	w.backup(w.databases("shop"), varve.BackupOptions{})
+	to := w.empty()
+	_, err = to.PutObjects(townObjects()[shopID-1])
+	require.NoError(t, err)
+	_, err = w.collection().Restore(t.Context(), varve.Tables(to, "shop.orders"), nil)
+	require.ErrorContains(t, err, "there is no such table")
+	w.restore(varve.Tables(to, "shop.orders"), varve.RestoreOptions{From: old.ID})
+	requireSameTable(t, w.store, old.End, "shop.orders", to, "shop.orders")
+
+	other := w.backup(w.tables("bank.accounts"), varve.BackupOptions{})
+	require.NotEqual(t, old.ID, other.ID)
+	_, err = w.collection().Restore(t.Context(), varve.Databases(w.empty(), "shop"), nil)
+	require.NoError(t, err, "a newer layer of other targets is passed over")
+}
+
 // TestTableBesideTheLiveOne: a table comes back under another name, in its own database or
 // in another, with other keys and the same rows; the live one is as it was.
 func TestTableBesideTheLiveOne(t *testing.T) {

@@ -30,7 +30,11 @@ func declared() []export.Object {
 func TestDeclaredTables(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 3))
-	engine := newPebbleEngine(t, &pebble.Options{}, pebblekv.Options{Objects: declared()})
+	popts := &pebble.Options{}
+	for i := range popts.TargetFileSizes {
+		popts.TargetFileSizes[i] = 1 << 10
+	}
+	engine := newPebbleEngine(t, popts, pebblekv.Options{Objects: declared()})
 	bucket := faultblob.New(t, nil)
 	c := collectionIn(t, bucket, nil)
 	write := func(n int) {
@@ -46,9 +50,18 @@ func TestDeclaredTables(t *testing.T) {
 		}
 	}
 	write(500)
-	opts := varve.BackupOptions{Audit: true, TargetFileBytes: 4 << 10}
-	_, err := c.Backup(t.Context(), varve.Databases(engine, "bank", "shop"), &opts)
+	require.NoError(t, engine.db.Flush())
+	require.NoError(t, engine.db.Compact(t.Context(), []byte("0"), []byte("1"), false))
+	write(20)
+	opts := varve.BackupOptions{Audit: true, TargetFileBytes: 4 << 10, Compression: varve.CompressNone}
+	full, err := c.Backup(t.Context(), varve.Databases(engine, "bank", "shop"), &opts)
 	require.NoError(t, err)
+	require.Positive(t, full.Stats.CopiedBytes)
+	var there int64
+	for _, name := range []string{"bank.accounts", "bank.entries", "shop.orders"} {
+		there += int64(len(rows(t, engine, export.Timestamp{}, name)))
+	}
+	require.Equal(t, there, full.Stats.Rows+full.Stats.IndexEntries)
 	for range 2 {
 		write(30)
 		opts.Into = varve.Latest
@@ -92,9 +105,9 @@ func TestDeclaredTables(t *testing.T) {
 	_, err = c.Restore(t.Context(), varve.Tables(engine, "bank.accounts"), &varve.RestoreOptions{Rename: []varve.Rename{{From: "bank.accounts", To: "bank.rescued"}}})
 	require.NoError(t, err)
 	require.Equal(t, want, rows(t, engine, export.Timestamp{}, "bank.rescued"))
-	var full *varve.NotEmptyError
+	var taken *varve.NotEmptyError
 	_, err = c.Restore(t.Context(), varve.Tables(engine, "bank.accounts"), nil)
-	require.ErrorAs(t, err, &full)
+	require.ErrorAs(t, err, &taken)
 	_, err = c.Restore(t.Context(), varve.Tables(engine, "bank.accounts"), &varve.RestoreOptions{Rename: []varve.Rename{{From: "bank.accounts", To: "bank.elsewhere"}}})
 	require.ErrorContains(t, err, "bank.elsewhere: it must be declared")
 	_, err = c.Backup(t.Context(), varve.Databases(newPebbleEngine(t, &pebble.Options{}, pebblekv.Options{}), "bank"), nil)
