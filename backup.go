@@ -55,6 +55,16 @@ type BackupOptions struct {
 	// targets: an older one is released when a run of the collection ends, whatever its
 	// targets are, and holds back no garbage collection any more. 0: unlimited.
 	BaseAge time.Duration
+	// Exclude are spans whose data is left out, on purpose: the layer says so, and a restore
+	// goes around them. What is not excluded any more is backed up from the beginning.
+	Exclude []Span
+	// AllowMissing takes objects without what they depend on, where that is not among the
+	// targets. The manifest says what is missing. Else that is a *DependencyError.
+	AllowMissing bool
+	// Authorize is asked once for each object that is about to be backed up, or for each of
+	// the spans, and once for a whole store, before anything is written; its error ends the
+	// backup. nil: the caller may do everything.
+	Authorize func(ctx context.Context, p Privilege, o export.Object) error
 	// Labels are kept in the manifest.
 	Labels map[string]string
 	// Concurrency is how many tasks export at once. 0: GOMAXPROCS.
@@ -130,6 +140,12 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	if err := r.resolve(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.findParent(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.aim(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.extend(ctx); err != nil {
 		return nil, err
 	}
@@ -144,6 +160,9 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 		return nil, err
 	}
 	defer func() { err = r.settle(ctx, snapshot, layer, err) }()
+	if err := r.observe(ctx, snapshot); err != nil {
+		return nil, err
+	}
 	if err := r.claim(ctx); err != nil {
 		return nil, err
 	}
@@ -173,7 +192,7 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	return r.commit(ctx, written)
 }
 
-// resolve finds out what is to be backed up, and whether that is possible. Nothing
+// resolve finds out which moment is to be backed up, and whether that is possible. Nothing
 // is written.
 func (r *run) resolve(ctx context.Context) (err error) {
 	if r.info, err = r.targets.store.Info(ctx); err != nil {
@@ -185,8 +204,14 @@ func (r *run) resolve(ctx context.Context) (err error) {
 	if r.opts.RevisionHistory && !r.info.Revisions {
 		return &OptionError{Field: "RevisionHistory", Reason: fmt.Sprintf("the store (%s) keeps no history", r.info.Engine)}
 	}
-	if r.spans, err = r.targets.resolve(r.info.Order); err != nil {
-		return err
+	if !r.targets.named() {
+		spans, err := r.targets.intervals(r.info.Order)
+		if err != nil {
+			return err
+		}
+		if err := r.exclude(spans); err != nil {
+			return err
+		}
 	}
 	if err := r.checkMoment(); err != nil {
 		return err
@@ -214,11 +239,15 @@ func (r *run) checkMoment() error {
 	return nil
 }
 
-// found makes sure that the collection exists, which is also the first proof that
-// it can be written to.
+// found makes sure that the collection exists, and so proves before the export begins
+// that it can be listed and written to. The gate has read it. An incremental has done all
+// of this when it has found its parent and said that it needs it. Nothing is ever deleted.
 func (r *run) found(ctx context.Context) error {
 	if r.parent != nil {
 		return nil
+	}
+	if _, err := r.bucket.index(ctx); err != nil {
+		return err
 	}
 	bucket, err := r.c.found(ctx, r.bucket)
 	if err == nil {

@@ -282,7 +282,10 @@ func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error)
 	if err != nil {
 		return needed, err
 	}
-	same := m.Complete == r.targets.cluster && slices.EqualFunc(m.Spans, r.spans, sameSpan)
+	same := m.Complete == r.targets.cluster() && equalSpans(m.Spans, r.spans)
+	if r.targets.named() {
+		same = m.Targets.equal(r.targets.manifest(r.seen)) // whose spans change
+	}
 	switch {
 	case same && m.End.Compare(r.layer.End) > 0:
 		return superseding, nil
@@ -290,8 +293,4 @@ func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error)
 		return superseded, nil
 	}
 	return needed, nil
-}
-
-func sameSpan(a, b Span) bool {
-	return string(a.Start) == string(b.Start) && string(a.End) == string(b.End)
 }

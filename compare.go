@@ -7,7 +7,6 @@ import (
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/internal/merge"
-	"github.com/varvekv/varve/sink"
 )
 
 // Where a store cannot say what changed, on a new machine or because its snapshot was
@@ -79,7 +78,7 @@ func (r *run) comparable(ctx context.Context, s export.Snapshot) ([]segment, err
 }
 
 // compareTask writes what differs in the segments of a task, and digests all of it.
-func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (rows []digest.Row, err error) {
+func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *tallyWriter) (rows []digest.Row, err error) {
 	views := clipViews(r.info.Order, r.chain.views, []Span{t.span})
 	for _, seg := range t.segments {
 		if seg.known || !r.opts.NoDigest {
@@ -101,7 +100,7 @@ func (r *run) compareTask(ctx context.Context, s export.Snapshot, t task, w *sin
 }
 
 // compareSegment reads the chain beside the snapshot.
-func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w *sink.Writer, locks export.LockPolicy) (err error) {
+func (r *run) compareSegment(ctx context.Context, s export.Snapshot, p piece, w *tallyWriter, locks export.LockPolicy) (err error) {
 	shelf := newShelf(r.bucket.Bucket, []piece{p})
 	defer func() { err = errors.Join(err, shelf.close()) }()
 	was, err := openSource(ctx, shelf, p, merge.Options{Order: r.info.Order})

@@ -15,10 +15,11 @@ import (
 
 // content is what the layers of a chain consist of.
 type content struct {
-	layers []*Manifest // the full first
-	files  []leveledFile
-	levels int          // of the files
-	rows   []digest.Row // of the last layer, whose state is the chain's
+	layers  []*Manifest // the full first
+	files   []leveledFile
+	levels  int            // of the files
+	rows    []digest.Row   // of the last layer, whose state is the chain's
+	objects []listedObject // of the last layer
 
 	// Known once fit was called:
 	order *export.Order
@@ -68,7 +69,7 @@ func (c *content) add(m *Manifest, list *contents) {
 		c.files = append(c.files, leveledFile{File: f, level: bottom + f.Tier, layer: m})
 		c.levels = max(c.levels, bottom+f.Tier+1)
 	}
-	c.layers, c.rows = append(c.layers, m), list.rows
+	c.layers, c.rows, c.objects = append(c.layers, m), list.rows, list.objects
 }
 
 // fit gives the content the order of its keys, and says what cannot be in it.

@@ -31,6 +31,15 @@ type TargetError struct{ Name, Reason string }
 
 func (e *TargetError) Error() string { return "target " + e.Name + ": " + e.Reason }
 
+// DependencyError says that an object cannot be restored without another, which is not
+// among the targets: add it, or go on without by BackupOptions.AllowMissing and
+// RestoreOptions.SkipMissing.
+type DependencyError struct{ Object, Needs, Kind string }
+
+func (e *DependencyError) Error() string {
+	return fmt.Sprintf("%s needs %s, which is no target: dependency %s", e.Object, e.Needs, e.Kind)
+}
+
 // OrderError says that a layer's keys are ordered otherwise than a store's, or by
 // an order that nobody has given: restore into a store of the order Want.
 type OrderError struct{ Want, Got string }

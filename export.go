@@ -25,7 +25,7 @@ import (
 func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*contents, error) {
 	r.report.begin(PhaseExport, bytesOf(tasks))
 	workers := max(min(r.opts.Concurrency, len(tasks)), 1)
-	e := &exporting{run: r, snapshot: s, queue: queue.New(r.number(tasks)), turns: make(chan struct{}, workers)}
+	e := &exporting{run: r, snapshot: s, queue: queue.New(r.number(tasks)), turns: make(chan struct{}, workers), tally: r.seen.tally(r.info.Order)}
 	defer e.queue.Close()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
@@ -54,6 +54,7 @@ func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*con
 		return cmp.Or(a.Tier-b.Tier, order.Compare(a.Span.Start, b.Span.Start))
 	})
 	slices.SortStableFunc(e.out.rows, func(a, b digest.Row) int { return order.Compare(a.Start, b.Start) })
+	e.out.objects = r.seen.counted(e.tally)
 	return &e.out, nil
 }
 
@@ -72,17 +73,20 @@ type exporting struct {
 	queue    *queue.Queue[task]
 	turns    chan struct{}
 
-	mu  sync.Mutex
-	out contents
+	mu    sync.Mutex
+	out   contents
+	tally *tally
 }
 
 // task exports one task of the queue, or the part of it that comes before a lock.
 func (e *exporting) task(ctx context.Context, t task) error {
-	result, rest, err := e.exportTask(ctx, e.snapshot, t, e.turns)
+	part := e.tally.part()
+	result, rest, err := e.exportTask(ctx, e.snapshot, t, e.turns, part)
 	if err == nil {
 		e.mu.Lock()
 		e.out.files = append(e.out.files, result.Files...)
 		e.out.rows = append(e.out.rows, result.Rows...)
+		e.tally.join(part)
 		e.mu.Unlock()
 	}
 	switch {
@@ -137,13 +141,13 @@ func (r *run) exportAll(ctx context.Context, s export.Snapshot) (*contents, erro
 	return r.export(ctx, s, tasks)
 }
 
-func (r *run) exportTask(ctx context.Context, s export.Snapshot, t task, turns chan struct{}) (_ sink.Result, rest *behind, _ error) {
+func (r *run) exportTask(ctx context.Context, s export.Snapshot, t task, turns chan struct{}, count *tally) (_ sink.Result, rest *behind, _ error) {
 	select {
 	case turns <- struct{}{}:
 	case <-ctx.Done():
 		return sink.Result{}, nil, ctx.Err()
 	}
-	w, done, rest, err := r.encodeTask(ctx, s, t)
+	w, done, rest, err := r.encodeTask(ctx, s, t, count)
 	<-turns
 	if err != nil {
 		return sink.Result{}, nil, err
@@ -167,7 +171,7 @@ func (r *run) digests(t task) bool {
 
 // encodeTask gives all entries of the task to a writer, or those before a lock. After an
 // error nothing is left of it. What was stored and digested beside the writer is done.
-func (r *run) encodeTask(ctx context.Context, s export.Snapshot, t task) (_ *sink.Writer, done sink.Result, rest *behind, err error) {
+func (r *run) encodeTask(ctx context.Context, s export.Snapshot, t task, count *tally) (_ *tallyWriter, done sink.Result, rest *behind, err error) {
 	tier := 0
 	if len(t.tables) > 0 {
 		tier = 1
@@ -175,10 +179,11 @@ func (r *run) encodeTask(ctx context.Context, s export.Snapshot, t task) (_ *sin
 	opts := r.fileOptions(tier)
 	opts.NoDigest = opts.NoDigest || !r.digests(t)
 	opts.Name = func(file int) string { return formatData(r.layer.Path, r.layer.ID, t.number, len(t.tables)+file) }
-	w, err := sink.NewWriter(ctx, t.span, opts)
+	writer, err := sink.NewWriter(ctx, t.span, opts)
 	if err != nil {
 		return nil, done, nil, err
 	}
+	w := &tallyWriter{Writer: writer, tally: count}
 	defer func() {
 		if err != nil {
 			w.Abort()
@@ -214,12 +219,12 @@ func (r *run) fileOptions(tier int) sink.Options {
 // that out by themselves, and must where the span has no end to name; tables that are
 // linked over others carry it with them. Revisions have no such form: their order is
 // that of timestamps.
-func (r *run) cutOlder(span Span, w *sink.Writer) error {
+func (r *run) cutOlder(span Span, w *tallyWriter) error {
 	if r.info.Revisions || len(span.End) == 0 {
 		return nil
 	}
 	for _, kind := range []export.Kind{export.DeleteRange, export.RangeKeyDelete} {
-		if err := w.Add(&export.Entry{Kind: kind, Key: span.Start, End: span.End}); err != nil {
+		if err := w.Writer.Add(&export.Entry{Kind: kind, Key: span.Start, End: span.End}); err != nil { // not counted: it is no change
 			return err
 		}
 	}
@@ -228,7 +233,7 @@ func (r *run) cutOlder(span Span, w *sink.Writer) error {
 
 // exportState writes what is in the span of a task, and is the rows of it where they are
 // not the writer's.
-func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (_ []digest.Row, rest *behind, err error) {
+func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *tallyWriter) (_ []digest.Row, rest *behind, err error) {
 	if t.by == introduced {
 		if err := r.cutOlder(t.span, w); err != nil {
 			return nil, nil, err
@@ -257,7 +262,7 @@ func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *sin
 
 // split makes the task end before the lock that it has met, and is what comes after; nil
 // if there is no lock or nothing comes before it, or if it is not known what.
-func (r *run) split(t *task, w *sink.Writer, err error) *behind {
+func (r *run) split(t *task, w *tallyWriter, err error) *behind {
 	l := locked(err)
 	if l == nil {
 		return nil
@@ -273,7 +278,7 @@ func (r *run) split(t *task, w *sink.Writer, err error) *behind {
 
 // exportChanges writes what the store says has changed, and counts it in the ledger
 // if it says what was replaced.
-func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (rest *behind, err error) {
+func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *tallyWriter) (rest *behind, err error) {
 	req := export.Request{Span: t.span, Since: r.parent.End, Revisions: r.opts.RevisionHistory, Locks: t.policy()}
 	if r.told {
 		return r.exportTold(ctx, s, t, req, w)
@@ -293,7 +298,7 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *s
 // exportTold writes changes and counts them. Of a key with several revisions the newest
 // one counts. Where a range reaches beyond a lock nothing was counted, for the whole task
 // is tried again.
-func (r *run) exportTold(ctx context.Context, s export.Snapshot, t task, req export.Request, w *sink.Writer) (rest *behind, err error) {
+func (r *run) exportTold(ctx context.Context, s export.Snapshot, t task, req export.Request, w *tallyWriter) (rest *behind, err error) {
 	changes, err := r.readChanges(ctx, s, req)
 	if err != nil {
 		return nil, err
@@ -326,7 +331,7 @@ func (r *run) exportTold(ctx context.Context, s export.Snapshot, t task, req exp
 
 // copy writes entries, each counted before. Deletes that a DeleteRange beside them
 // covers are counted only.
-func (r *run) copy(w *sink.Writer, entries export.Cursor, count func(*export.Entry) error) error {
+func (r *run) copy(w *tallyWriter, entries export.Cursor, count func(*export.Entry) error) error {
 	order := r.info.Order.WithDefaults()
 	var gone []byte // end of the last DeleteRange
 	for entries.Next() {

@@ -22,10 +22,12 @@ import (
 //	'd' ‖ ordinal (8)              a digest row, by start
 //	'f' ‖ tier (4) ‖ ordinal (4)   a file, by tier and then by span
 //	'l'                            the layer that the list belongs to
+//	'o' ‖ ID (8) ‖ moment (12)     what an object became, the newest first
 const (
-	keyRow   = 'd'
-	keyFile  = 'f'
-	keyLayer = 'l'
+	keyRow    = 'd'
+	keyFile   = 'f'
+	keyLayer  = 'l'
+	keyObject = 'o'
 )
 
 // listedRow is a digest row as it is stored.
@@ -45,7 +47,7 @@ type listedLayer struct {
 
 // writeFileList stores the list of a layer. Files are in the order of their spans
 // within each tier, rows in order of their starts.
-func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, files []sink.File, rows []digest.Row) (FileList, error) {
+func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, of *contents) (FileList, error) {
 	w, err := sink.NewWriter(ctx, Span{}, sink.Options{
 		Bucket: bucket, Layer: l.ID, Compression: frame.Zstd, TargetBytes: math.MaxInt64, NoDigest: true,
 		Name: func(int) string { return fileListObject(l.Path) },
@@ -54,19 +56,24 @@ func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, fi
 		return FileList{}, err
 	}
 	defer w.Abort()
-	for i, r := range rows {
+	for i, r := range of.rows {
 		row := listedRow{Start: r.Start, State: r.Digest.State, Revisions: r.Digest.Revisions, Keys: r.Digest.Keys, Bytes: r.Digest.Bytes}
 		if err := addJSON(w, binary.BigEndian.AppendUint64([]byte{keyRow}, uint64(i)), row); err != nil {
 			return FileList{}, err
 		}
 	}
-	for i, f := range files {
+	for i, f := range of.files {
 		if err := addJSON(w, fileKey(f.Tier, i), f); err != nil {
 			return FileList{}, err
 		}
 	}
 	if err := addJSON(w, []byte{keyLayer}, listedLayer{Layer: l.ID, Path: l.Path}); err != nil {
 		return FileList{}, err
+	}
+	for _, o := range of.objects {
+		if err := addJSON(w, objectKey(o.Object.ID, o.Timestamp), o.record()); err != nil {
+			return FileList{}, err
+		}
 	}
 	result, err := w.Finish()
 	if err != nil {
@@ -75,9 +82,9 @@ func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, fi
 	f := result.Files[0]
 	list := FileList{
 		Size: f.Size, Hash: f.Hash, IndexSize: f.IndexSize, IndexHash: f.IndexHash, Plain: f.Plain,
-		Files: int64(len(files)), Rows: int64(len(rows)),
+		Files: int64(len(of.files)), Rows: int64(len(of.rows)), Objects: int64(len(of.objects)),
 	}
-	for _, named := range files {
+	for _, named := range of.files {
 		list.Stored += named.Size
 	}
 	return list, nil
@@ -98,8 +105,9 @@ func addJSON(w *sink.Writer, key []byte, v any) error {
 
 // contents are what a file list lists.
 type contents struct {
-	files []sink.File
-	rows  []digest.Row
+	files   []sink.File
+	rows    []digest.Row
+	objects []listedObject
 }
 
 // readFileList reads and checks the list of a committed layer.
@@ -124,11 +132,11 @@ func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (_ 
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	if int64(len(out.files)) != m.FileList.Files || int64(len(out.rows)) != m.FileList.Rows {
+	if int64(len(out.files)) != m.FileList.Files || int64(len(out.rows)) != m.FileList.Rows || int64(len(out.objects)) != m.FileList.Objects {
 		return nil, &CorruptError{
 			Object: object,
-			Want:   fmt.Sprintf("%d files and %d rows", m.FileList.Files, m.FileList.Rows),
-			Got:    fmt.Sprintf("%d and %d", len(out.files), len(out.rows)),
+			Want:   fmt.Sprintf("%d files, %d rows and %d objects", m.FileList.Files, m.FileList.Rows, m.FileList.Objects),
+			Got:    fmt.Sprintf("%d, %d and %d", len(out.files), len(out.rows), len(out.objects)),
 		}
 	}
 	return out, nil
@@ -160,6 +168,11 @@ func (c *contents) add(e *export.Entry, m *Manifest) error {
 			return fmt.Errorf("more than %d files", m.FileList.Files)
 		}
 		return c.addFile(e.Value, m)
+	case keyObject:
+		if int64(len(c.objects)) >= m.FileList.Objects {
+			return fmt.Errorf("more than %d objects", m.FileList.Objects)
+		}
+		return c.addObject(e)
 	case keyLayer:
 		var l listedLayer
 		if err := json.Unmarshal(e.Value, &l); err != nil || l.Layer != m.Layer || l.Path != m.Path {

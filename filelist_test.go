@@ -58,7 +58,7 @@ func TestFileListRoundTrip(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 5000} {
 		bucket := objectio.New(faultblob.New(t, nil).Open(), "some/prefix")
 		m, files, rows := listed(n, n/2)
-		list, err := writeFileList(t.Context(), bucket, m.info(), files, rows)
+		list, err := writeFileList(t.Context(), bucket, m.info(), &contents{files: files, rows: rows})
 		require.NoError(t, err)
 		require.EqualValues(t, n, list.Files)
 		require.EqualValues(t, n/2, list.Rows)
@@ -135,10 +135,10 @@ func someListEdits() []listEdit {
 		{name: "none"},
 		{name: "manifest has fewer files", manifest: func(m *Manifest) { m.FileList.Files = 2 }, want: "more than 2 files"},
 		{name: "manifest has no files", manifest: func(m *Manifest) { m.FileList.Files = 0 }, want: "more than 0 files"},
-		{name: "manifest has more files", manifest: func(m *Manifest) { m.FileList.Files = 4 }, want: "want 4 files and 2 rows, got 3 and 2"},
-		{name: "manifest has absurdly many files", manifest: func(m *Manifest) { m.FileList.Files = maxFiles }, want: "want 16777216 files and 2 rows, got 3 and 2"},
+		{name: "manifest has more files", manifest: func(m *Manifest) { m.FileList.Files = 4 }, want: "want 4 files, 2 rows and 0 objects, got 3, 2 and 0"},
+		{name: "manifest has absurdly many files", manifest: func(m *Manifest) { m.FileList.Files = maxFiles }, want: "want 16777216 files, 2 rows and 0 objects, got 3, 2 and 0"},
 		{name: "manifest has fewer rows", manifest: func(m *Manifest) { m.FileList.Rows = 1 }, want: "more than 1 rows"},
-		{name: "manifest has more rows", manifest: func(m *Manifest) { m.FileList.Rows = math.MaxInt64 }, want: "want 3 files and 9223372036854775807 rows, got 3 and 2"},
+		{name: "manifest has more rows", manifest: func(m *Manifest) { m.FileList.Rows = math.MaxInt64 }, want: "want 3 files, 9223372036854775807 rows and 0 objects, got 3, 2 and 0"},
 		{name: "of another layer", items: func(i []listItem) []listItem {
 			i[0].value = listedLayer{Layer: other, Path: "a/layer"}
 			return i
@@ -254,11 +254,11 @@ func TestFileListOfAnotherLayer(t *testing.T) {
 	bucket := objectio.New(faults.Open(), "")
 	m, files, rows := listed(3, 2)
 	var err error
-	m.FileList, err = writeFileList(t.Context(), bucket, m.info(), files, rows)
+	m.FileList, err = writeFileList(t.Context(), bucket, m.info(), &contents{files: files, rows: rows})
 	require.NoError(t, err)
 	other := m.info()
 	other.Path = "b"
-	_, err = writeFileList(t.Context(), bucket, other, files, rows)
+	_, err = writeFileList(t.Context(), bucket, other, &contents{files: files, rows: rows})
 	require.NoError(t, err)
 	faults.Replace(fileListObject(m.Path), faults.Read(fileListObject("b")))
 	err = readContent(t, bucket, m)

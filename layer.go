@@ -47,13 +47,15 @@ type Layer struct {
 // Stats say what a run did. Those of a backup are kept in its manifest.
 type Stats struct {
 	JobID           string        `json:"job_id"`
-	Keys            int64         `json:"keys,string"`                   // sets
-	Deletions       int64         `json:"deletions,string"`              // of keys and of ranges
-	RangeKeys       int64         `json:"range_keys,string"`             // those cut at the edge of a file count in both
-	LogicalBytes    int64         `json:"logical_bytes,string"`          // of keys and values
-	StoredBytes     int64         `json:"stored_bytes,string"`           // of table files
-	CopiedBytes     int64         `json:"copied_bytes,string,omitempty"` // of these, in tables that were copied as they are
-	SharedBytes     int64         `json:"shared_bytes,string,omitempty"` // beside these, in files of other layers
+	Keys            int64         `json:"keys,string"`                    // sets
+	Deletions       int64         `json:"deletions,string"`               // of keys and of ranges
+	RangeKeys       int64         `json:"range_keys,string"`              // those cut at the edge of a file count in both
+	Rows            int64         `json:"rows,string,omitempty"`          // of these, in rows of objects
+	IndexEntries    int64         `json:"index_entries,string,omitempty"` // and in their indexes
+	LogicalBytes    int64         `json:"logical_bytes,string"`           // of keys and values
+	StoredBytes     int64         `json:"stored_bytes,string"`            // of table files
+	CopiedBytes     int64         `json:"copied_bytes,string,omitempty"`  // of these, in tables that were copied as they are
+	SharedBytes     int64         `json:"shared_bytes,string,omitempty"`  // beside these, in files of other layers
 	Files           int64         `json:"files,string"`
 	Requests        int64         `json:"requests,string"` // to storage, up to the manifest
 	Retries         int64         `json:"retries,string"`

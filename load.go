@@ -26,10 +26,18 @@ type restore struct {
 	begun   time.Time
 
 	info    export.Info
-	spans   []Span
+	spans   []Span // of the layers
 	bucket  *collectionBucket
 	chain   *Chain
 	content *content
+
+	selected    *selection // of the layer's objects; nil: spans are meant
+	skipped     []string
+	holes       []Span
+	placed      []export.Object
+	placedSpans []Span // of the destination
+	moves       []move
+	names       []Rename
 
 	tables *export.TableSupport // nil: the destination takes entries only
 	proof  *proof
@@ -53,6 +61,14 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 		return nil, &OptionError{Field: "Concurrency", Reason: "is negative"}
 	case opts.BytesPerSecond < 0:
 		return nil, &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
+	case len(opts.Rename) > 0 && !targets.named():
+		return nil, &OptionError{Field: "Rename", Reason: "is for Databases and Tables"}
+	case len(opts.Rewrite) > 0 && targets.kind != spansTarget:
+		return nil, &OptionError{Field: "Rewrite", Reason: "is for Spans"}
+	case opts.SchemaOnly && !targets.named():
+		return nil, &OptionError{Field: "SchemaOnly", Reason: "is for Databases and Tables"}
+	case opts.SchemaOnly && (opts.VerifyOnly || opts.Prove):
+		return nil, &OptionError{Field: "SchemaOnly", Reason: "restores no data, which VerifyOnly and Prove are about"}
 	}
 	if opts.Concurrency == 0 {
 		opts.Concurrency = 2 * runtime.GOMAXPROCS(0)
@@ -194,13 +210,20 @@ func (r *restore) prove(context.Context) error {
 func (r *restore) done() *Restored {
 	tip := r.chain.tip()
 	out := &Restored{
-		From: tip.LayerInfo, AsOf: r.chain.AsOf, Spans: r.spans, Proof: r.proof.kind(r.spans),
+		From: tip.LayerInfo, AsOf: r.chain.AsOf, Spans: r.placedSpans, Proof: r.proof.kind(r.spans),
+		Objects: r.placed, Names: r.names, Skipped: r.skipped,
 		Stats: Stats{
 			Keys: r.counts.Sets, Deletions: r.counts.Deletes + r.counts.RangeDeletes, RangeKeys: r.counts.RangeKeys,
 			LogicalBytes: r.counts.LogicalBytes, StoredBytes: r.stored, Files: int64(len(r.taken)),
 			Requests: r.meter.Requests(), Retries: r.meter.Retries(),
 			Duration: r.c.opts.Now().Sub(r.begun), Changes: tip.Stats.Changes,
 		},
+	}
+	if r.opts.SchemaOnly {
+		out.Proof = ProofHashes
+	}
+	for _, hole := range r.holes {
+		out.Skipped = append(out.Skipped, "span "+hole.String()+", which was excluded from the backup")
 	}
 	r.c.opts.Logger.Info("restore committed", "collection", r.c.name, "layer", tip.ID,
 		"keys", out.Stats.Keys, "stored_bytes", out.Stats.StoredBytes, "proof", out.Proof.String(), "duration", out.Stats.Duration)

@@ -40,7 +40,7 @@ func (r *restore) plan() *loadPlan {
 // lift takes off p what the destination cannot link: nothing, or the upper levels, as
 // few as leave a place for what they are merged to, or everything.
 func (r *restore) lift(p piece) (lower, upper []view) {
-	if r.tables == nil {
+	if r.tables == nil || r.moveOf(p.span) != nil {
 		return nil, p.views
 	}
 	if r.links(p, r.tables.Levels, maxLinked) || len(p.views) == 1 && r.takes(p.views[0]) {

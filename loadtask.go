@@ -45,9 +45,12 @@ func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *sh
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	loader, err := ingester.Load(ctx, p.span)
+	loader, err := ingester.Load(ctx, r.moved(p.span))
 	if err != nil {
 		return err
+	}
+	if m := r.moveOf(p.span); m != nil {
+		loader = &movingLoader{Loader: loader, rewriter: m.rewriter()}
 	}
 	var counts sink.Counts
 	part := r.proof.part()
@@ -70,6 +73,21 @@ func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *sh
 	part.done(p.span)
 	r.loaded(counts, p.files()...)
 	return nil
+}
+
+// movingLoader gives entries the keys that they have in the destination.
+type movingLoader struct {
+	export.Loader
+	rewriter *merge.Rewriter
+}
+
+// Add implements export.Loader.
+func (l *movingLoader) Add(e *export.Entry) error {
+	moved, err := l.rewriter.Entry(e)
+	if err != nil {
+		return err
+	}
+	return l.Loader.Add(moved)
 }
 
 // reread digests a piece that is linked.

@@ -34,7 +34,10 @@ type Manifest struct {
 	Complete   bool   `json:"complete"` // the whole store was the target
 	Spans      []Span `json:"spans"`
 	Introduced []Span `json:"introduced,omitempty"` // spans in which nothing older counts
-	Excluded   []Span `json:"excluded,omitempty"`   // deliberate holes
+	Excluded   []Span `json:"excluded,omitempty"`   // deliberate holes beside them
+
+	Targets ManifestTargets `json:"targets,omitzero"`  // as they were named
+	Missing []Missing       `json:"missing,omitempty"` // what they need and the layer does not have
 
 	Order     string `json:"order"`     // name of the order of keys
 	Revisions bool   `json:"revisions"` // keys in tables carry revisions
@@ -63,8 +66,9 @@ type FileList struct {
 	IndexHash string `json:"index_hash"`
 	Plain     int64  `json:"plain,string"`
 	Files     int64  `json:"files,string"`
-	Rows      int64  `json:"rows,string"`             // of digests
-	Stored    int64  `json:"stored,string,omitempty"` // bytes of all files that it names
+	Rows      int64  `json:"rows,string"`              // of digests
+	Objects   int64  `json:"objects,string,omitempty"` // versions of them
+	Stored    int64  `json:"stored,string,omitempty"`  // bytes of all files that it names
 }
 
 // Digest is the order-independent digest of the state at a layer's end.
@@ -103,6 +107,9 @@ const maxFiles = 1 << 24
 // maxRows bounds its digest rows: 64 million, some 1 PB.
 const maxRows = 1 << 26
 
+// maxObjects bounds how many versions of objects a layer lists.
+const maxObjects = 1 << 24
+
 func (m *Manifest) info() LayerInfo {
 	return LayerInfo{ID: m.Layer, ParentID: m.Parent, ChainID: m.Chain, Path: m.Path, Start: m.Start, End: m.End}
 }
@@ -114,10 +121,11 @@ func (m *Manifest) validate() error {
 	if m.Order == "" {
 		errs = append(errs, errors.New("no order of keys"))
 	}
-	if len(m.Spans) == 0 {
+	if len(m.Spans) == 0 && m.FileList.Objects == 0 {
 		errs = append(errs, errors.New("no spans"))
 	}
-	errs = append(errs, checkNotEmpty("span", m.Spans), checkNotEmpty("introduced span", m.Introduced), m.checkRelations())
+	errs = append(errs, checkNotEmpty("span", m.Spans), checkNotEmpty("introduced span", m.Introduced), checkNotEmpty("excluded span", m.Excluded))
+	errs = append(errs, m.checkRelations(), m.Targets.validate())
 	if c := m.Counts; c.Sets < 0 || c.Deletes < 0 || c.RangeDeletes < 0 || c.RangeKeys < 0 || c.LogicalBytes < 0 {
 		errs = append(errs, errors.New("counts are negative"))
 	}
@@ -128,6 +136,15 @@ func (m *Manifest) validate() error {
 		errs = append(errs, fmt.Errorf("digest source %q is not known", d.Source))
 	}
 	return errors.Join(errs...)
+}
+
+// requires are the features without which the manifest must not be read. Objects are none:
+// spans can be restored without knowing them.
+func (m *Manifest) requires() []string {
+	if len(m.Spans) == 0 {
+		return []string{featureNoSpans}
+	}
+	return nil
 }
 
 // checkNotEmpty says which spans hold nothing. The store's order may be unknown
@@ -169,6 +186,8 @@ func (l FileList) validate() error {
 	switch {
 	case l.Files < 0 || l.Files > maxFiles || l.Rows < 0 || l.Rows > maxRows:
 		return fmt.Errorf("file list of %d files and %d rows", l.Files, l.Rows)
+	case l.Objects < 0 || l.Objects > maxObjects:
+		return fmt.Errorf("file list of %d objects", l.Objects)
 	case l.Stored < 0:
 		return fmt.Errorf("file list of files of %d bytes", l.Stored)
 	}

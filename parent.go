@@ -9,35 +9,44 @@ import (
 	"github.com/varvekv/varve/internal/objectio"
 )
 
-// extend finds the layer that the run extends, and makes sure that it stays. Where
-// a full is to be taken it finds none.
-func (r *run) extend(ctx context.Context) error {
+// findParent finds the layer that the run extends. Where a full is to be taken it finds
+// none.
+func (r *run) findParent(ctx context.Context) error {
 	if r.opts.Into == "" {
 		return nil
 	}
-	parent, err := r.findParent(ctx)
+	parent, err := r.parentMeant(ctx)
 	if err != nil || parent == nil {
 		return err
 	}
 	if err := r.fitsParent(parent); err != nil {
 		return err
 	}
-	if err := r.placeBelow(ctx, parent); err != nil {
-		return err
-	}
-	if err := r.refer(ctx, parent.Layer); err != nil {
-		return err
-	}
 	r.parent = parent
 	r.layer.ParentID, r.layer.ChainID, r.layer.Start = parent.Layer, parent.Chain, parent.End
-	r.kept = intersectSpans(r.info.Order, r.spans, parent.Spans)
-	r.introduced = subtractSpans(r.info.Order, r.spans, parent.Spans)
 	return nil
 }
 
-// findParent is the layer that Into means, nil if FullEvery says that it is time for
+// extend finds what the layer has in common with the one below, and makes sure that this
+// stays.
+func (r *run) extend(ctx context.Context) error {
+	if r.parent == nil {
+		return nil
+	}
+	r.kept = intersectSpans(r.info.Order, r.spans, r.parent.Spans)
+	r.introduced = subtractSpans(r.info.Order, r.spans, r.parent.Spans)
+	if len(r.kept) == 0 && !r.targets.named() {
+		return &TargetError{Name: fmt.Sprint(r.spans), Reason: fmt.Sprintf("the layer to extend has none of it, only the spans %v: take a full", r.parent.Spans)}
+	}
+	if err := r.placeBelow(ctx, r.parent); err != nil {
+		return err
+	}
+	return r.refer(ctx, r.parent.Layer)
+}
+
+// parentMeant is the layer that Into means, nil if FullEvery says that it is time for
 // a full.
-func (r *run) findParent(ctx context.Context) (*Manifest, error) {
+func (r *run) parentMeant(ctx context.Context) (*Manifest, error) {
 	tip, err := r.bucket.tipOf(ctx, r.opts.Into)
 	if errors.Is(err, ErrNoLayer) && r.opts.Into == Latest {
 		if r.opts.FullEvery > 0 {
@@ -121,8 +130,6 @@ func (r *run) fitsParent(parent *Manifest) error {
 			field = "Lag"
 		}
 		return &OptionError{Field: field, Reason: fmt.Sprintf("%s is not after %s, the end of the layer to extend", r.asOf, parent.End)}
-	case len(intersectSpans(r.info.Order, r.spans, parent.Spans)) == 0:
-		return &TargetError{Name: fmt.Sprint(r.spans), Reason: fmt.Sprintf("the layer to extend has none of it, only the spans %v: take a full", parent.Spans)}
 	}
 	return nil
 }

@@ -61,6 +61,9 @@ func encodeRecord(kind recordKind, body any) ([]byte, error) {
 		return nil, fmt.Errorf("encode %s: %w", kind, err)
 	}
 	r := record{Kind: kind, Format: formatVersion, Body: b}
+	if m, ok := body.(*Manifest); ok {
+		r.Requires = m.requires()
+	}
 	if r.Hash, err = r.hash(); err != nil {
 		return nil, err
 	}
@@ -100,8 +103,12 @@ func decodeRecord(object string, b []byte, kind recordKind, body any) error {
 	return nil
 }
 
-// knownFeatures are those that an object may require. Format 1 has none.
-var knownFeatures []string
+// featureNoSpans is of a layer whose objects have no data: readers before it insist on
+// spans.
+const featureNoSpans = "no-spans"
+
+// knownFeatures are those that an object may require.
+var knownFeatures = []string{featureNoSpans}
 
 // hash is over the compact JSON of the record with an empty hash.
 func (r record) hash() (string, error) {

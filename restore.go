@@ -17,6 +17,20 @@ type RestoreOptions struct {
 	From string
 	// AsOf is the moment to restore. Zero: the end of From.
 	AsOf Timestamp
+	// Rename gives objects other names.
+	Rename []Rename
+	// Rewrite gives keys other prefixes, where Spans are restored.
+	Rewrite []Rewrite
+	// SkipMissing are the dependencies that are dropped where what they are on is not
+	// restored, too. Others are a *DependencyError.
+	SkipMissing Dependency
+	// SkipLocalityCheck restores objects also where their regions are not.
+	SkipLocalityCheck bool
+	// SchemaOnly restores objects without their data.
+	SchemaOnly bool
+	// VerifyOnly reads, merges and compares all that would be restored, and keeps nothing of
+	// it. The destination is not written to.
+	VerifyOnly bool
 	// Replace puts what is restored in the place of what the target spans hold,
 	// atomically. Without it they must be empty.
 	Replace bool
@@ -28,6 +42,10 @@ type RestoreOptions struct {
 	Concurrency int
 	// BytesPerSecond limits traffic from the bucket. 0: unlimited.
 	BytesPerSecond int64
+	// Authorize is asked once for each object that is about to be restored, or for each of
+	// the spans, and once for a whole store, before anything is written; its error ends the
+	// restore. nil: the caller may do everything.
+	Authorize func(ctx context.Context, p Privilege, o export.Object) error
 	// Events are told of progress.
 	Events *Events
 	// Collection is for Restore by URL; methods of Collection refuse it.
@@ -36,11 +54,14 @@ type RestoreOptions struct {
 
 // Restored says what a restore put into the destination.
 type Restored struct {
-	From  LayerInfo
-	AsOf  Timestamp
-	Spans []Span
-	Stats Stats
-	Proof Proof
+	From    LayerInfo
+	AsOf    Timestamp
+	Spans   []Span          // of the destination
+	Objects []export.Object // as they are there, each after what it is in
+	Names   []Rename        // what each object was called, and is now
+	Skipped []string        // for people: dependencies, views, and holes that Exclude has left
+	Stats   Stats
+	Proof   Proof
 }
 
 // Proof is how what was restored is known to be what was backed up.
@@ -104,6 +125,9 @@ func (r *restore) restore(ctx context.Context) (_ *Restored, err error) {
 	if err := r.check(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.place(ctx); err != nil {
+		return nil, err
+	}
 	ingester, err := r.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -113,6 +137,9 @@ func (r *restore) restore(ctx context.Context) (_ *Restored, err error) {
 		return nil, err
 	}
 	if err := r.prove(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.publish(ctx, ingester); err != nil {
 		return nil, err
 	}
 	if err := commitIngest(ctx, ingester); err != nil {
@@ -136,9 +163,11 @@ func (r *restore) resolve(ctx context.Context) (err error) {
 	if r.info, err = r.targets.store.Info(ctx); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	wanted, err := r.targets.resolve(r.info.Order)
-	if err != nil {
-		return err
+	var wanted []Span
+	if !r.targets.named() {
+		if wanted, err = r.targets.intervals(r.info.Order); err != nil {
+			return err
+		}
 	}
 	if r.bucket, err = r.c.gate(ctx, r.c.bucket.With(r.meter)); err != nil {
 		return err
@@ -146,7 +175,7 @@ func (r *restore) resolve(ctx context.Context) (err error) {
 	if r.chain, err = r.choose(ctx, wanted); err != nil {
 		return err
 	}
-	if r.spans, err = r.fits(r.chain.tip().Manifest, wanted); err != nil {
+	if r.spans, err = r.fits(ctx, r.chain.tip().Manifest, wanted); err != nil {
 		return err
 	}
 	if r.content, err = r.bucket.content(ctx, r.chain); err != nil {
@@ -184,11 +213,11 @@ func (r *restore) choose(ctx context.Context, wanted []Span) (*Chain, error) {
 		if err != nil {
 			return nil, err // to pass over a newer layer that is damaged would bring back an old state
 		}
-		_, err = r.fits(m, wanted)
+		_, err = r.fits(ctx, m, wanted)
 		if err == nil {
 			return r.bucket.chainAt(ctx, l, r.opts.AsOf)
 		}
-		if !isOtherTarget(err) {
+		if !isOtherTarget(err) || r.shouldHold(m) {
 			return nil, err
 		}
 		first = cmp.Or(first, err)
@@ -208,16 +237,24 @@ func isOtherTarget(err error) bool {
 
 // fits compares a layer with the destination and the targets, and returns the spans
 // to restore.
-func (r *restore) fits(m *Manifest, wanted []Span) ([]Span, error) {
+func (r *restore) fits(ctx context.Context, m *Manifest, wanted []Span) ([]Span, error) {
 	if got := r.info.Order.WithDefaults().Name; got != m.Order {
 		return nil, &OrderError{Want: m.Order, Got: got}
 	}
-	if r.targets.cluster && !m.Complete {
+	if err := r.selectObjects(ctx, m); err != nil {
+		return nil, err
+	}
+	if r.targets.cluster() && !m.Complete {
 		return nil, &TargetError{Name: "Cluster", Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
 	}
-	if r.targets.cluster {
-		wanted = m.Spans
+	switch {
+	case r.targets.cluster():
+		wanted = uniteSpans(r.info.Order, m.Spans, m.Excluded)
+	case r.targets.named():
+		wanted = r.selected.spans(r.info.Order)
 	}
+	r.holes = intersectSpans(r.info.Order, wanted, m.Excluded)
+	wanted = subtractSpans(r.info.Order, wanted, m.Excluded)
 	for _, w := range wanted {
 		if !coveredBy(r.info.Order, m.Spans, w) {
 			return nil, &TargetError{Name: w.String(), Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
@@ -229,15 +266,24 @@ func (r *restore) fits(m *Manifest, wanted []Span) ([]Span, error) {
 	case r.opts.Prove && !r.opts.AsOf.IsZero() && r.opts.AsOf.Compare(m.End) < 0:
 		return nil, &OptionError{Field: "Prove", Reason: fmt.Sprintf("the backup has a digest of its end, %s, and of no moment before", m.End)}
 	}
+	if len(wanted) == 0 && len(r.holes) > 0 && !r.targets.named() {
+		return nil, &TargetError{Name: r.targets.String(), Reason: "was excluded from the backup"}
+	}
+	if r.opts.SchemaOnly {
+		return nil, nil
+	}
 	return wanted, nil
 }
 
 // begin opens the destination, which refuses if it holds data.
 func (r *restore) begin(ctx context.Context) (export.Ingester, error) {
-	opts := export.IngestOptions{Spans: r.spans, Replace: r.opts.Replace}
+	if r.opts.VerifyOnly {
+		return discard{}, nil
+	}
+	opts := export.IngestOptions{Spans: r.placedSpans, Replace: r.opts.Replace}
 	var nameErr, lineageErr error
 	opts.Name, nameErr = newID(r.c.opts.Rand)
-	if r.targets.cluster {
+	if r.targets.cluster() {
 		// The store's history is the backup's from here on and no longer its own.
 		opts.Lineage, lineageErr = newID(r.c.opts.Rand)
 	}

@@ -48,9 +48,14 @@ type run struct {
 	begun   time.Time
 	tasks   atomic.Int64 // numbers that were given to tasks, also those in vain
 
-	info   export.Info
-	spans  []Span
-	asOf   Timestamp
+	info  export.Info
+	spans []Span
+	asOf  Timestamp
+
+	seen     *sighting // of the store's catalog; nil: there is none
+	excluded []Span
+	missing  []Missing
+
 	copies bool        // tables are copied as they are
 	stored []sink.File // tables that the latest full has, of a synthetic one
 	bucket *collectionBucket
@@ -222,7 +227,7 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 // the index entry, which alone means nothing, and the manifest, which is the
 // moment of truth.
 func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
-	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, written.files, written.rows)
+	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, written)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +277,8 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job,
 		Engine: r.info.Engine, Lineage: r.info.Lineage,
 		Start: r.layer.Start, End: r.layer.End, Oldest: r.oldest(),
-		Parent: r.layer.ParentID, Complete: r.targets.cluster, Spans: r.spans, Introduced: r.introduced,
+		Parent: r.layer.ParentID, Complete: r.targets.cluster(), Spans: r.spans, Introduced: r.introduced,
+		Excluded: r.excluded, Targets: r.targets.manifest(r.seen), Missing: r.missing,
 		Order: r.info.Order.WithDefaults().Name, Revisions: r.info.Revisions, Merger: r.info.Merger,
 		FileList: list, Labels: r.opts.Labels, CreatedAt: r.begun.UTC(), Writer: writerName(),
 	}
@@ -306,6 +312,9 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 		LogicalBytes: m.Counts.LogicalBytes, StoredBytes: stored, CopiedBytes: copied, SharedBytes: shared, Files: int64(len(written.files)),
 		Requests: r.meter.Requests(), Retries: r.meter.Retries(),
 		Duration: r.c.opts.Now().Sub(r.begun), Changes: r.changes,
+	}
+	for _, o := range written.objects {
+		m.Stats.Rows, m.Stats.IndexEntries = m.Stats.Rows+o.counts.Rows, m.Stats.IndexEntries+o.counts.IndexEntries
 	}
 	return m
 }

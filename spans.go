@@ -37,12 +37,38 @@ func subtractSpans(order *export.Order, from, cut []Span) []Span {
 	return out
 }
 
+// sortSpans are the spans by start.
+func sortSpans(order *export.Order, spans []Span) []Span {
+	compare := order.WithDefaults().Compare
+	out := slices.Clone(spans)
+	slices.SortStableFunc(out, func(s, t Span) int { return compare(s.Start, t.Start) })
+	return out
+}
+
+// joinSpans is what is in any of the spans, which may come in any order: those that touch
+// or overlap become one.
+func joinSpans(order *export.Order, spans []Span) []Span {
+	var out []Span
+	for _, s := range sortSpans(order, spans) {
+		if n := len(out); n > 0 && (len(out[n-1].End) == 0 || order.WithDefaults().Compare(out[n-1].End, s.Start) >= 0) {
+			if order.CompareEnds(s.End, out[n-1].End) > 0 {
+				out[n-1].End = s.End
+			}
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// equalSpans reports whether two lists of spans are spelled alike.
+func equalSpans(a, b []Span) bool {
+	return slices.EqualFunc(a, b, func(s, t Span) bool { return string(s.Start) == string(t.Start) && string(s.End) == string(t.End) })
+}
+
 // uniteSpans is what is in a or in b, which have nothing in common.
 func uniteSpans(order *export.Order, a, b []Span) []Span {
-	compare := order.WithDefaults().Compare
-	out := slices.Concat(a, b)
-	slices.SortFunc(out, func(s, t Span) int { return compare(s.Start, t.Start) })
-	return out
+	return sortSpans(order, slices.Concat(a, b))
 }
 
 // intersectSpans is what is both in a and in b.

@@ -93,7 +93,7 @@ func (r *run) around(ctx context.Context, s export.Snapshot, span Span, tables [
 // copyTables stores the tables of a task as they are, and then what the state of its
 // span has over them. One that proves not to be what it must is left out: what it has
 // comes with the rest.
-func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *sink.Writer) (files []sink.File, rows []digest.Row, err error) {
+func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *tallyWriter) (files []sink.File, rows []digest.Row, err error) {
 	rows = []digest.Row{{Start: t.span.Start}}
 	for _, cut := range t.cuts {
 		rows = append(rows, digest.Row{Start: cut})
@@ -105,7 +105,8 @@ func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *sink
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(1)
 	for i, table := range t.tables {
-		facts, read, err := r.readTable(gctx, table)
+		part := w.tally.part()
+		facts, read, err := r.readTable(gctx, table, part)
 		if errors.Is(err, export.ErrUnsound) {
 			r.c.opts.Logger.Info("table is not copied", "collection", r.c.name, "layer", r.layer.ID, "reason", err)
 			continue
@@ -116,6 +117,7 @@ func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *sink
 			}
 			return nil, nil, err
 		}
+		w.tally.join(part)
 		at := len(copied)
 		store := func() (err error) {
 			files[at], err = r.copyTable(gctx, table, formatData(r.layer.Path, r.layer.ID, t.number, i), facts)
@@ -137,7 +139,7 @@ func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *sink
 }
 
 // readTable reads all of a table: what it holds is counted and digested.
-func (r *run) readTable(ctx context.Context, t export.Table) (facts sink.File, rows []digest.Row, err error) {
+func (r *run) readTable(ctx context.Context, t export.Table, count *tally) (facts sink.File, rows []digest.Row, err error) {
 	entries, err := t.Entries(ctx)
 	if err != nil {
 		return facts, nil, err
@@ -162,6 +164,7 @@ func (r *run) readTable(ctx context.Context, t export.Table) (facts sink.File, r
 		}
 		rower.Add(e)
 		facts.Counts.Add(e)
+		count.add(e)
 	}
 	rower.End(own.End, nil)
 	facts.Largest = last
@@ -183,7 +186,7 @@ func (r *run) copyTable(ctx context.Context, t export.Table, path string, facts 
 
 // exportOver writes the changes that make the state out of that of tables, and updates
 // the rows of these.
-func (r *run) exportOver(ctx context.Context, s export.Snapshot, span Span, tables []export.Table, rows []digest.Row, w *sink.Writer) (_ []digest.Row, err error) {
+func (r *run) exportOver(ctx context.Context, s export.Snapshot, span Span, tables []export.Table, rows []digest.Row, w *tallyWriter) (_ []digest.Row, err error) {
 	changes, err := s.(export.TableExporter).Over(ctx, span, tables, !r.opts.NoDigest)
 	if err != nil {
 		return nil, err
@@ -195,7 +198,13 @@ func (r *run) exportOver(ctx context.Context, s export.Snapshot, span Span, tabl
 	}
 	ledger := newRowCheck(r.info.Order, rows)
 	part := ledger.part()
-	if err := r.copy(w, entries, func(e *export.Entry) error { return count(part, e, changes.Former()) }); err != nil {
+	err = r.copy(w, entries, func(e *export.Entry) error {
+		if former := changes.Former(); former != nil {
+			w.tally.remove(former)
+		}
+		return count(part, e, changes.Former())
+	})
+	if err != nil {
 		return nil, err
 	}
 	part.done()

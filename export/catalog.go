@@ -52,14 +52,15 @@ type Dependency struct {
 // Cataloger, on Snapshot: named objects as of it. Without it only Cluster and
 // Spans are targets.
 type Cataloger interface {
-	// Objects lists all of them, each after its parent.
+	// Objects lists all of them, each after its parent. They are the caller's.
 	Objects(ctx context.Context) ([]Object, error)
 }
 
 // CatalogHistorian, on Snapshot of a store with [Info].Revisions: what objects were
 // between two moments. Without it a backup knows its objects as of its end alone.
 type CatalogHistorian interface {
-	// ObjectVersions lists what objects became in (since, snapshot], oldest first.
+	// ObjectVersions lists what objects became in (since, snapshot], oldest first, all that
+	// is kept if since is zero. It is [ErrNoBase] where Info.Oldest has come after since.
 	ObjectVersions(ctx context.Context, since Timestamp) ([]ObjectVersion, error)
 }
 
@@ -75,10 +76,13 @@ type ObjectVersion struct {
 type Placer interface {
 	// Place returns what each object will be in this store, with an ID and spans of its
 	// own: as many spans as it had, in their order, each all keys with one prefix if
-	// the former was, else the same. An object that this store has under that path keeps
-	// what it has here, if the store cannot have another beside it. What is not placed at
-	// a Commit is lost and nothing else; IDs are not given twice. An object that has no
-	// place is an error.
+	// the former was, else the same; Name is the last of its path, and all else as it
+	// was, Parent and Needs too, which the caller maps. Its spans hold nothing, and no other
+	// object has a part of them. An object that this store has under that path keeps
+	// what it has here, its data too, if the store cannot have another beside it. What is
+	// not placed at a Commit is lost and nothing else; IDs are not given twice. An object
+	// that has no place is an error. Where the store has a static catalog, and none was
+	// declared, that wraps errors.ErrUnsupported.
 	Place(ctx context.Context, wanted []Placement) ([]Object, error)
 }
 
@@ -93,6 +97,8 @@ type Placement struct {
 type CatalogIngester interface {
 	// Publish adds objects, parents first, to what Commit makes visible. Their Parent and
 	// Needs are of this store. One that bears the name of another in its parent takes its
-	// place if IngestOptions.Replace is set; else Commit is a *NotEmptyError.
+	// place, and that of all that is in it, if IngestOptions.Replace is set; else Commit
+	// is a *NotEmptyError that names it. One that is there as it is to be is left alone.
+	// What was published by another ingester of the same name is not taken up.
 	Publish(ctx context.Context, objects []Object) error
 }

@@ -62,6 +62,16 @@
 // An adapter that knows nothing of changes returns [ErrNoBase], and is complete: its
 // store is then compared with what is in the bucket, which costs a scan of it.
 //
+// # Catalogs
+//
+// A store may know what its keys are called: databases, tables and whatever else has a
+// name. A snapshot then lists its objects ([Cataloger]), and of a store with revisions what
+// they were in between ([CatalogHistorian]). A restore asks the store for room ([Placer])
+// and hands it the objects when their data is loaded ([CatalogIngester]), so that both
+// appear at once. What an object is called, or means, is nothing that an adapter has to
+// look at; that its keys are its own alone, and its ID is never that of another, is.
+// Where the catalog lies in the store's keys these are Info.Reserved.
+//
 // # Keys, prefixes and cuts
 //
 // Keys are the engine's own bytes without a revision; a store with several

@@ -45,6 +45,7 @@ func TestErrors(t *testing.T) {
 	t.Parallel()
 	s := export.Span{Start: []byte("a"), End: []byte("b")}
 	require.EqualError(t, &export.NotEmptyError{Span: s}, `store: span ["a", "b") is not empty`)
+	require.EqualError(t, &export.NotEmptyError{Name: "bank.accounts"}, "store: bank.accounts is there already")
 	require.EqualError(t, &export.NotEmptyError{Name: "dir", Span: s}, `store: dir: span ["a", "b") is not empty`)
 	require.EqualError(t, &export.LockedError{Key: []byte("k"), Holder: "t1"}, `store: key "k" is locked by t1`)
 }

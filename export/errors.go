@@ -41,15 +41,18 @@ func (e *LockedError) Error() string {
 }
 
 // NotEmptyError is returned by Ingest and Commit where a span that must be empty
-// holds data.
+// holds data, or an object that is published bears the name of another.
 type NotEmptyError struct {
-	Name string // of the directory or database, if it has one
-	Span Span   // as given
+	Name string // of the directory, or the path of the object that is there
+	Span Span   // as given; zero where Name is all there is to say
 }
 
 func (e *NotEmptyError) Error() string {
-	if e.Name == "" {
+	switch {
+	case e.Name == "":
 		return fmt.Sprintf("store: span %s is not empty", e.Span)
+	case len(e.Span.Start)+len(e.Span.End) == 0:
+		return fmt.Sprintf("store: %s is there already", e.Name)
 	}
 	return fmt.Sprintf("store: %s: span %s is not empty", e.Name, e.Span)
 }

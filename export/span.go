@@ -13,6 +13,20 @@ type Span struct {
 	End   []byte `json:"end,omitempty"`
 }
 
+// PrefixSpan is all keys that begin with prefix, in the bytewise order. It shares no
+// bytes with prefix.
+func PrefixSpan(prefix []byte) Span {
+	s := Span{Start: slices.Clone(prefix)}
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			s.End = slices.Clone(prefix[:i+1])
+			s.End[i]++
+			break
+		}
+	}
+	return s
+}
+
 // CompareEnds orders two span ends, of which an empty one is the last.
 func (o *Order) CompareEnds(a, b []byte) int {
 	switch {

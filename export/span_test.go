@@ -153,3 +153,13 @@ func TestCompareEnds(t *testing.T) {
 	require.Negative(t, none.CompareEnds([]byte("a"), []byte("b")))
 	require.Positive(t, descending().CompareEnds([]byte("a"), []byte("b")))
 }
+
+func TestPrefixSpan(t *testing.T) {
+	t.Parallel()
+	for prefix, end := range map[string]string{"": "", "a": "b", "a\xff": "b", "\xff\xff": "", "\x00": "\x01"} {
+		s := export.PrefixSpan([]byte(prefix))
+		require.Equal(t, prefix, string(s.Start))
+		require.Equal(t, end, string(s.End))
+		require.True(t, s.Contains(nil, []byte(prefix+"\xff\xff\xff")))
+	}
+}

@@ -4,13 +4,15 @@ import "context"
 
 // Info describes a store as it is now.
 type Info struct {
-	Engine       string // "pebble", "bbolt": descriptive
-	Lineage      string // same ID: same history; changes on restore
-	Order        *Order // nil: bytewise
-	Merger       string // name of what resolves merges; descriptive, exports hold none
-	Revisions    bool   // keeps several revisions a key; AsOf and RevisionHistory work
-	Locks        bool   // an export may meet locks
-	AtomicIngest bool   // Commit publishes all or nothing, also across a crash
+	Engine       string   // "pebble", "bbolt": descriptive
+	Lineage      string   // same ID: same history; changes on restore
+	Order        *Order   // nil: bytewise
+	Merger       string   // name of what resolves merges; descriptive, exports hold none
+	Revisions    bool     // keeps several revisions a key; AsOf and RevisionHistory work
+	Locks        bool     // an export may meet locks
+	Regions      []string // that it has; objects may need some
+	Reserved     []Span   // keys of its own catalog, which come and go with objects
+	AtomicIngest bool     // Commit publishes all or nothing, also across a crash
 	// Oldest is the GC threshold: the history at and after it is there. It rises before
 	// anything is forgotten, and never falls. Zero: no history but now, or all of it
 	// (Revisions).

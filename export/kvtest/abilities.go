@@ -1,6 +1,8 @@
 package kvtest
 
 import (
+	"slices"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvekv/varve/export"
@@ -10,7 +12,6 @@ func abilityChecks() []check {
 	return []check{
 		{"Abilities/Info", checkInfo},
 		{"Abilities/TableLoader", checkTableSupport},
-		{"Abilities/Cataloger", checkObjects},
 	}
 }
 
@@ -25,6 +26,11 @@ func checkInfo(w *world) {
 		if !w.order.CutPoint(key) {
 			require.Negative(w, w.order.Compare(bare, key), "%q sorts before %q", bare, key)
 		}
+	}
+	for i, reserved := range w.info.Reserved {
+		require.False(w, reserved.IsEmpty(w.order), "%s", reserved)
+		require.True(w, w.order.CutPoint(reserved.Start) && w.order.CutPoint(reserved.End), "%s", reserved)
+		require.False(w, slices.ContainsFunc(w.info.Reserved[:i], func(s export.Span) bool { return s.Overlaps(w.order, reserved) }))
 	}
 	info, err := w.empty().Info(w.ctx)
 	require.NoError(w, err)
@@ -48,29 +54,5 @@ func checkTableSupport(w *world) {
 			require.False(w, seen[n], "%s is there twice", n)
 			seen[n] = true
 		}
-	}
-}
-
-func checkObjects(w *world) {
-	s := w.snapshot(w.store, export.SnapshotOptions{})
-	defer w.closing(s)
-	c, ok := s.(export.Cataloger)
-	if !ok {
-		w.Skipf("the snapshot has no catalog")
-	}
-	objects, err := c.Objects(w.ctx)
-	require.NoError(w, err)
-	known := map[uint64]bool{}
-	for _, o := range objects {
-		require.False(w, known[o.ID], "object %d is there twice", o.ID)
-		require.NotEmpty(w, o.Name)
-		known[o.ID] = true
-		for _, span := range o.Spans {
-			require.False(w, span.IsEmpty(w.order), "%s of %s", span, o.Name)
-			require.True(w, w.order.CutPoint(span.Start) && w.order.CutPoint(span.End), "%s of %s", span, o.Name)
-		}
-	}
-	for _, o := range objects {
-		require.True(w, o.Parent == 0 || known[o.Parent], "the parent of %s", o.Name)
 	}
 }

@@ -16,6 +16,7 @@ type fault struct {
 	asking       func(*export.Request)
 	yielding     func(export.Request, []export.Entry) []export.Entry
 	tables       tableFault
+	catalog      catalogFault
 	deaf         bool // to cancellation
 }
 
@@ -36,10 +37,12 @@ func (s faultyStore) Snapshot(ctx context.Context, opts export.SnapshotOptions) 
 	if err != nil {
 		return nil, err
 	}
+	sound := snapshot
 	if s.fault.opening != nil {
 		snapshot = s.fault.opening(s.Store, snapshot)
 	}
-	return tableSnapshot{faultySnapshot{snapshot, s.fault}, s.fault.tables}, nil
+	tables := tableSnapshot{faultySnapshot{snapshot, s.fault}, s.fault.tables}
+	return catalogSnapshot{tables, sound, s.Store, s.fault.catalog}, nil
 }
 
 func (s faultyStore) Ingest(ctx context.Context, opts export.IngestOptions) (export.Ingester, error) {
@@ -49,6 +52,9 @@ func (s faultyStore) Ingest(ctx context.Context, opts export.IngestOptions) (exp
 	in, err := s.Store.Ingest(ctx, opts)
 	if err == nil && s.fault.loading != nil {
 		in = s.fault.loading(s.Store, in)
+	}
+	if err == nil && s.fault.catalog.publishing != nil {
+		in = publishingIngester{in, s.Store, s.fault.catalog.publishing}
 	}
 	return in, err
 }

@@ -8,8 +8,8 @@ import (
 
 // Harness hands one database of the adapter under test to one check. What else
 // the database can do is found by type assertion: [RangeDeleter], [RangeKeyer],
-// [Keyer], [Shaker], [Locker], [Collector], [Partitioner], [Tabler]. Checks of what a
-// harness lacks are skipped.
+// [Keyer], [Shaker], [Locker], [Collector], [Partitioner], [Tabler],
+// [CatalogWriter]. Checks of what a harness lacks are skipped.
 //
 // Set, Delete and the optional writes are called concurrently with one another
 // and with calls on the store. Reopen and CloseStore are not.
@@ -91,4 +91,17 @@ type Partitioner interface {
 // Shake, where there are points alone: then the suite wants some.
 type Tabler interface {
 	ShowsTables() bool
+}
+
+// CatalogWriter is a harness that can change the catalog of its database. That of others
+// that have one is as it was declared, in Store as in Empty, and the suite changes
+// nothing but data.
+type CatalogWriter interface {
+	// CreateObject creates an object with that many spans, which are free, and is what it
+	// became: ID and spans are the database's, all else is as it was given.
+	CreateObject(o export.Object, spans int) (export.Object, error)
+	// RenameObject gives an object another name and parent.
+	RenameObject(id, parent uint64, name string) error
+	// DropObject drops an object and all that is in it.
+	DropObject(id uint64) error
 }

@@ -43,7 +43,7 @@ func checks() []check {
 	for _, group := range [][]check{
 		consistencyChecks(), partitionChecks(), orderChecks(), pagingChecks(), clippingChecks(),
 		resolutionChecks(), bytesChecks(), sinceChecks(), tableChecks(), ingestChecks(), resumeChecks(), nameChecks(),
-		lineageChecks(), cancelChecks(), closedChecks(), lockChecks(), abilityChecks(),
+		lineageChecks(), cancelChecks(), closedChecks(), lockChecks(), abilityChecks(), catalogChecks(),
 	} {
 		all = append(all, group...)
 	}

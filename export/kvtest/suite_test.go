@@ -98,7 +98,7 @@ type faultCase struct {
 }
 
 func faults() []faultCase {
-	return slices.Concat(snapshotFaults(), cursorFaults(), tableFaults(), ingestFaults())
+	return slices.Concat(snapshotFaults(), cursorFaults(), tableFaults(), ingestFaults(), catalogFaults())
 }
 
 func snapshotFaults() []faultCase {

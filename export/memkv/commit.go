@@ -20,11 +20,11 @@ func (in *ingester) Commit(ctx context.Context) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	db.points.freeze()
-	points, ranges, displaced := db.points, db.ranges, db.displaced
+	points, ranges, objects, displaced := db.points, db.ranges, db.objects, db.displaced
 	at := db.tick()
 	if err := db.publish(ctx, in, at); err != nil {
 		// The frozen tree has not changed, and nobody has seen what came after it.
-		db.points, db.ranges, db.displaced = points, ranges, displaced
+		db.points, db.ranges, db.objects, db.displaced = points, ranges, objects, displaced
 		return fmt.Errorf("commit: %w", err)
 	}
 	if in.opts.Lineage != "" {
@@ -40,6 +40,9 @@ func (in *ingester) Commit(ctx context.Context) error {
 
 // publish writes what is staged over what the spans hold. It needs mu.
 func (db *database) publish(ctx context.Context, in *ingester, at export.Timestamp) error {
+	if err := db.publishObjects(in, at); err != nil {
+		return err
+	}
 	for _, span := range in.opts.Spans {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -2,6 +2,8 @@ package memkv_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -23,6 +25,7 @@ func TestConformance(t *testing.T) {
 		{"SingleRevisionLocks", memkv.Options{Locks: true, SingleRevision: true, PartitionBytes: 200}},
 		{"Suffixes", memkv.Options{Order: suffixed(), PartitionBytes: 300}},
 		{"SingleRevisionSuffixes", memkv.Options{Order: suffixed(), SingleRevision: true, PartitionBytes: 1}},
+		{"Static", memkv.Options{Objects: bank()}},
 		{"Reverse", memkv.Options{Order: reverse(), PartitionBytes: 300}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -31,6 +34,9 @@ func TestConformance(t *testing.T) {
 				store, err := memkv.New(&c.opts)
 				require.NoError(t, err)
 				h := &harness{store: store, opts: c.opts}
+				if c.opts.Objects != nil {
+					return staticHarness{h}
+				}
 				if c.opts.Order != nil && c.opts.Order.Split != nil {
 					return suffixedHarness{h}
 				}
@@ -139,6 +145,9 @@ func written(at export.Timestamp) error {
 	return nil
 }
 
+// staticHarness has a catalog that stands still: what changes one is out of sight.
+type staticHarness struct{ kvtest.Harness }
+
 // suffixedHarness spells keys and suffixes of the suffixed order.
 type suffixedHarness struct{ *harness }
 
@@ -154,4 +163,41 @@ func (suffixedHarness) Suffix(version int) []byte {
 		return nil
 	}
 	return fmt.Appendf(nil, "@%03d", version)
+}
+
+func (h *harness) CreateObject(o export.Object, spans int) (export.Object, error) {
+	placed, err := h.store.Place(context.Background(), []export.Placement{{Path: []string{o.Name}, Object: o}})
+	if err != nil {
+		return o, err
+	}
+	o = placed[0]
+	for i := range spans {
+		span := export.PrefixSpan(fmt.Appendf(nil, "table-%d-%d/", o.ID, i))
+		if h.opts.Order.WithDefaults().Compare(span.Start, span.End) > 0 {
+			span.Start, span.End = span.End, span.Start
+		}
+		o.Spans = append(o.Spans, span)
+	}
+	_, err = h.store.PutObjects(o)
+	return o, err
+}
+
+func (h *harness) RenameObject(id, parent uint64, name string) error {
+	snap, err := h.store.Snapshot(context.Background(), export.SnapshotOptions{})
+	if err != nil {
+		return err
+	}
+	objects, err := snap.(export.Cataloger).Objects(context.Background())
+	for _, o := range objects {
+		if o.ID == id {
+			o.Parent, o.Name = parent, name
+			_, err = h.store.PutObjects(o)
+		}
+	}
+	return errors.Join(err, snap.Close())
+}
+
+func (h *harness) DropObject(id uint64) error {
+	_, err := h.store.DropObjects(id)
+	return err
 }

@@ -19,6 +19,13 @@
 // nothing to take, cursors need no lock, and a commit that fails puts the former
 // version back.
 //
+// # Catalog
+//
+// [Store.PutObjects] and [Store.DropObjects] change a catalog, whose versions are kept like
+// those of keys. It is no part of the keys. Objects that are restored keep their ID and
+// spans, if nobody had these; else they get new ones. With Options.Objects the catalog
+// stands still.
+//
 // # Restarts
 //
 // [Store.Reopen] is the restart of the process. The database stays, and with it

@@ -26,9 +26,10 @@ type load struct {
 
 // ingester implements [export.Ingester].
 type ingester struct {
-	store   *Store
-	opts    export.IngestOptions
-	staging *staging // nil after Commit and Abort; under db.mu
+	store     *Store
+	opts      export.IngestOptions
+	published []export.Object // under db.mu
+	staging   *staging        // nil after Commit and Abort; under db.mu
 }
 
 // Ingest implements [export.Store]. What is loaded becomes part of the store at

@@ -20,6 +20,11 @@ type Options struct {
 	Locks bool
 	// PartitionBytes is the size that partitions aim at. 0: 1 MiB.
 	PartitionBytes int64
+	// Objects are a catalog that stands still: its objects are there at every moment, and
+	// PutObjects and DropObjects are refused. None: a catalog that these change.
+	Objects []export.Object
+	// Regions are what Info.Regions says.
+	Regions []string
 	// Lineage is the lineage that the store begins with. "": random.
 	Lineage string
 	// Now is the wall clock. nil: time.Now.

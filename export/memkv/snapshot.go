@@ -30,8 +30,11 @@ func (s *Store) Snapshot(ctx context.Context, opts export.SnapshotOptions) (expo
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	snap, err := s.open(opts)
-	if err != nil || !s.db.opts.SingleRevision {
-		return snap, err
+	if err != nil {
+		return nil, err
+	}
+	if !s.db.opts.SingleRevision {
+		return &historical{snap}, nil
 	}
 	snap.base = s.db.base(opts.Base)
 	return &comparable{snap}, nil

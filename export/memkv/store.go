@@ -3,9 +3,11 @@ package memkv
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/catalog"
 )
 
 // Store is one process's use of a database in memory. It implements
@@ -31,8 +33,11 @@ type database struct {
 	last      export.Timestamp // given out: every write comes after it
 	oldest    export.Timestamp
 	points    tree
-	ranges    []rangeWrite // only appended to, or made anew: versions share its array
-	locks     []lock       // by key; made anew at each change
+	ranges    []rangeWrite  // only appended to, or made anew: versions share its array
+	objects   []objectWrite // made anew at each change
+	static    *catalog.Tree // in the place of objects, if Options has some
+	lastID    uint64        // the greatest that an object was given
+	locks     []lock        // by key; made anew at each change
 	named     map[string]*kept
 	staging   *staging // the one that has a name
 	displaced int64    // bytes of values that were written over, ever
@@ -40,10 +45,11 @@ type database struct {
 
 // version is what the database says at one moment. It never changes.
 type version struct {
-	points *node
-	ranges []rangeWrite
-	locks  []lock
-	oldest export.Timestamp
+	points  *node
+	ranges  []rangeWrite
+	objects []objectWrite
+	locks   []lock
+	oldest  export.Timestamp
 }
 
 // New is an empty store.
@@ -58,6 +64,13 @@ func New(opts *Options) (*Store, error) {
 		lineage: full.Lineage,
 		points:  newTree(full.Order.Compare),
 		named:   map[string]*kept{},
+	}
+	if len(full.Objects) > 0 {
+		static, err := catalog.NewTree(full.Order, catalog.CloneAll(full.Objects))
+		if err != nil {
+			return nil, fmt.Errorf("memkv options: Objects: %w", err)
+		}
+		db.static = static
 	}
 	if db.lineage == "" {
 		drawn, err := full.drawLineage()
@@ -107,6 +120,7 @@ func (s *Store) Info(ctx context.Context) (export.Info, error) {
 		Locks:        s.db.opts.Locks,
 		AtomicIngest: true,
 		Oldest:       s.db.oldest,
+		Regions:      slices.Clone(s.db.opts.Regions),
 	}, nil
 }
 
@@ -120,7 +134,7 @@ func (s *Store) usable(ctx context.Context) error {
 
 // freeze is the database as it is now. It needs mu.
 func (db *database) freeze() version {
-	return version{points: db.points.freeze(), ranges: db.ranges, locks: db.locks, oldest: db.oldest}
+	return version{points: db.points.freeze(), ranges: db.ranges, objects: db.objects, locks: db.locks, oldest: db.oldest}
 }
 
 // wall is the first position of the present nanosecond.

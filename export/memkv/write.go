@@ -103,6 +103,7 @@ func (db *database) forget(t export.Timestamp) {
 	db.oldest = t
 	db.points.replace(func(r *revision) *revision { return r.collect(t) })
 	db.ranges = collectRanges(db.order, db.ranges, t)
+	db.objects = collectObjects(db.objects, t)
 }
 
 func earlier(t, u export.Timestamp) export.Timestamp {

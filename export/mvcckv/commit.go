@@ -102,7 +102,7 @@ func (c *commit) run(newest export.Timestamp) (bool, error) {
 			s.reads.forget()
 		}
 	}()
-	built, err := c.build(newest)
+	paths, err := c.build(newest)
 	if err == nil {
 		err = s.usable(c.ctx)
 	}
@@ -115,11 +115,11 @@ func (c *commit) run(newest export.Timestamp) (bool, error) {
 	if disturbed, err := c.disturbed(); disturbed || err != nil {
 		return false, err
 	}
-	return true, c.publish(append(built, c.linked...))
+	return true, c.publish(paths)
 }
 
 // build takes the timestamp and writes the tables with it, without mu unless it is
-// alone.
+// alone. It returns the paths of all that become part of the database.
 func (c *commit) build(newest export.Timestamp) ([]string, error) {
 	s := c.store
 	if s.clock.last.Compare(newest) < 0 { // what is linked comes from a clock ahead of this one
@@ -127,8 +127,11 @@ func (c *commit) build(newest export.Timestamp) ([]string, error) {
 			return nil, err
 		}
 	}
+	if err := c.clearCatalog(); err != nil {
+		return nil, err
+	}
 	// Who has a timestamp to write at already must not write here below that of the load.
-	for _, span := range c.spans {
+	for _, span := range c.guarded() {
 		s.reads.span(span, s.clock.last)
 	}
 	at, err := s.clock.tick()
@@ -136,8 +139,15 @@ func (c *commit) build(newest export.Timestamp) ([]string, error) {
 		return nil, err
 	}
 	c.at = at
+	there, err := c.openCatalog()
+	if err != nil {
+		return nil, err
+	}
 	former, err := c.former()
 	if err != nil {
+		if there != nil {
+			err = errors.Join(err, there.Close())
+		}
 		return nil, err
 	}
 	if !c.alone {
@@ -147,6 +157,13 @@ func (c *commit) build(newest export.Timestamp) ([]string, error) {
 	b := builder{
 		store: s, ctx: c.ctx, at: at, dir: s.opts.Pebble.FS.PathJoin(c.dir, "built"),
 		staged: staged{store: s, ctx: c.ctx, paths: c.loaded}, former: former,
+	}
+	rows, err := c.catalogRows(there)
+	if err == nil {
+		b.rows, b.linked, err = c.divide(rows)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.closeFormer())
 	}
 	return b.build()
 }
@@ -176,6 +193,9 @@ func (c *commit) former() ([]*cursor, error) {
 // versions that would hide linked ones. It needs mu.
 func (c *commit) checkFree() error {
 	s := c.store
+	if err := c.clearCatalog(); err != nil {
+		return err
+	}
 	for _, span := range c.spans {
 		if met := s.locksIn(span, endOfTime(), nil); len(met) > 0 {
 			return &export.LockedError{Span: span, Key: []byte(met[0].key), Holder: met[0].holder.name}
@@ -197,7 +217,7 @@ func (c *commit) disturbed() (bool, error) {
 	if c.alone {
 		return false, nil
 	}
-	for _, span := range c.spans {
+	for _, span := range c.guarded() {
 		if c.store.reads.newestIn(span).Compare(c.at) >= 0 {
 			return true, nil
 		}
@@ -213,6 +233,9 @@ func (c *commit) disturbed() (bool, error) {
 func (c *commit) publish(paths []string) error {
 	s := c.store
 	former := s.meta
+	for _, o := range c.published { // durable by its row
+		s.meta.LastID = max(s.meta.LastID, o.ID)
+	}
 	if c.lineage != "" {
 		m := s.meta
 		m.Lineage, m.Oldest = c.lineage, c.at
@@ -230,6 +253,9 @@ func (c *commit) publish(paths []string) error {
 	}
 	if c.lineage != "" {
 		s.forgetLineage()
+	}
+	if c.bringsCatalog() {
+		return s.passIDs()
 	}
 	return nil
 }

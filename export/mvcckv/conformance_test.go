@@ -109,3 +109,20 @@ func (h *harness) Collect(before export.Timestamp) error {
 func (h *harness) PartitionBytes() int64 { return 64 << 10 }
 
 func (h *harness) Shake() error { return h.store.Shake(h.t.Context()) }
+
+func (h *harness) CreateObject(o export.Object, spans int) (export.Object, error) {
+	var created export.Object
+	err := h.write(func(ctx context.Context, tx *mvcckv.Tx) (err error) {
+		created, err = tx.CreateObject(ctx, o, spans)
+		return err
+	})
+	return created, err
+}
+
+func (h *harness) RenameObject(id, parent uint64, name string) error {
+	return h.write(func(ctx context.Context, tx *mvcckv.Tx) error { return tx.RenameObject(ctx, id, parent, name) })
+}
+
+func (h *harness) DropObject(id uint64) error {
+	return h.write(func(ctx context.Context, tx *mvcckv.Tx) error { return tx.DropObject(ctx, id) })
+}

@@ -68,6 +68,9 @@
 // without the blocks, and the tables, that hold none. Tables are those of rows, since
 // columnar blocks, which are taken as well, cannot hold the empty key.
 //
+// Keys that begin with a byte of 0xff are reserved in a store that has a catalog, see
+// below. Put and Delete refuse those of its rows.
+//
 // The store's own records, which are locks, transactions, named snapshots and one of
 // itself, are in the same database, for they must change in one batch with versions.
 // No prefix could keep them apart, for users' keys may be any bytes. They have suffixes
@@ -77,11 +80,32 @@
 // excises a span. Pebble's range deletions are not used either, for an iterator that
 // goes by time would not see them.
 //
+// # Catalog
+//
+// Databases and tables are created, renamed, truncated and dropped in transactions, like
+// [Tx.CreateObject] does, and are there as of every moment. An object has an ID and as
+// many spans as it wants, each with a prefix of its own: [KeyPrefix] is what a row's key
+// begins with. To truncate an object gives it other prefixes, and to drop one takes only
+// its name away, so that both take no time. What they leave can be read as of before, and
+// Collect deletes it, as any writer would, so that backups learn of that.
+//
+// The catalog is stored in rows, of which Info.Reserved is the span, so that two who
+// change the same object conflict, and a backup of the whole store has them as data.
+// An object that is dropped and created again is another one, with another ID: no ID and
+// no prefix is given twice, also not over crashes and rollbacks. A store that objects are
+// restored to lets them keep theirs where nobody had them, see [Store.Place].
+//
+// Definitions are the application's. It should name other objects there as people do, for
+// IDs and spans may be others after a restore. Who writes rows to a table that somebody
+// truncates or drops in the same moment writes in vain: nothing that he reads of the table
+// in his transaction conflicts with that, but what he writes to it, such as by
+// [Tx.ChangeObject], does.
+//
 // # Loading
 //
 // What is loaded becomes a version like others, at the timestamp of Commit, over what
 // is there. The next incremental backup finds it by its time. Into an empty store that
 // gets a new lineage whole tables are linked, with their timestamps; history begins at
-// Commit then, too. See [Store.Ingest]. Range keys, which some engines have, are not
-// kept and refused.
+// Commit then, too. See [Store.Ingest]. Objects that are published with a load appear in
+// the same step. Range keys, which some engines have, are not kept and refused.
 package mvcckv

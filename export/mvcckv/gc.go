@@ -18,6 +18,9 @@ const collectBytes = 1 << 20
 // clock let it be. It reads the whole store. That history is gone is durable before
 // any of it is; where Collect ends early, or the process does, the next one removes
 // what is left.
+//
+// It also deletes, at a timestamp of its own, what dropped and truncated objects have left
+// under their prefixes: a later Collect forgets that.
 func (s *Store) Collect(ctx context.Context, before export.Timestamp) (export.Timestamp, error) {
 	oldest, err := s.collect(ctx, before)
 	if err != nil {
@@ -27,6 +30,9 @@ func (s *Store) Collect(ctx context.Context, before export.Timestamp) (export.Ti
 }
 
 func (s *Store) collect(ctx context.Context, before export.Timestamp) (export.Timestamp, error) {
+	if err := s.sweep(ctx); err != nil {
+		return export.Timestamp{}, err
+	}
 	it, oldest, err := s.openGarbage(ctx, before)
 	if err != nil {
 		return oldest, err

@@ -215,8 +215,9 @@ type ingester struct {
 	entries *staging.Area
 	tables  *staging.Area // nil: whole tables are not taken
 
-	mu   sync.Mutex // one Commit or Abort at a time
-	over bool
+	mu        sync.Mutex // one Commit, Abort or Publish at a time
+	over      bool
+	published []export.Object
 }
 
 // Load implements [export.Ingester].

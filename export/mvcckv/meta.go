@@ -16,6 +16,7 @@ type meta struct {
 	Lineage string           `json:"lineage"`
 	Oldest  export.Timestamp `json:"oldest"`         // GC threshold
 	Bound   int64            `json:"bound,string"`   // of the clock
+	LastID  uint64           `json:"last_id,string"` // the greatest that an object was given
 	Written int64            `json:"written,string"` // bytes of versions that were ever written, roughly
 }
 

@@ -20,6 +20,9 @@ type Options struct {
 	// there; a merger is not used. nil: Pebble's defaults.
 	Pebble *pebble.Options
 
+	// Regions are what Info.Regions says.
+	Regions []string
+
 	// SnapshotMaxAge is how long a named snapshot holds history back, from its
 	// timestamp on. An older one is listed still, and Collect passes over it; once it
 	// did, exports of the snapshot fail with *export.BeforeGCError. 0: for ever.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -66,7 +67,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 		loads: map[string]*ingester{},
 	}
 	s.clock = clock{wall: full.Now, raise: s.raiseBound}
-	if err := errors.Join(s.loadMeta(), s.loadSnapshots(), s.recover()); err != nil {
+	if err := errors.Join(s.loadMeta(), s.loadSnapshots(), s.recover(), s.passIDs()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), db.Close())
 	}
 	return s, nil
@@ -146,6 +147,8 @@ func (s *Store) Info(ctx context.Context) (export.Info, error) {
 		Locks:        true,
 		AtomicIngest: true,
 		Oldest:       s.meta.Oldest,
+		Regions:      slices.Clone(s.opts.Regions),
+		Reserved:     []export.Span{catalogSpan()},
 	}, nil
 }
 

@@ -15,7 +15,7 @@ import (
 // that this one has to. Lock and value are in the log when it returns, and durable
 // with the next commit of anybody.
 func (t *Tx) Put(ctx context.Context, key, value []byte) error {
-	if err := t.put(ctx, key, liveValue(value)); err != nil {
+	if err := t.putRow(ctx, key, liveValue(value)); err != nil {
 		return fmt.Errorf("put %q: %w", key, err)
 	}
 	return nil
@@ -23,14 +23,15 @@ func (t *Tx) Put(ctx context.Context, key, value []byte) error {
 
 // Delete removes key, whether it is there or not. It is Put in all else.
 func (t *Tx) Delete(ctx context.Context, key []byte) error {
-	if err := t.put(ctx, key, nil); err != nil {
+	if err := t.putRow(ctx, key, nil); err != nil {
 		return fmt.Errorf("delete %q: %w", key, err)
 	}
 	return nil
 }
 
 // DeleteRange removes each key that the transaction sees in [start, end), by itself;
-// an empty end reaches to the last key. Keys that others write there meanwhile stay.
+// an empty end reaches to the last key. Keys that others write there meanwhile stay, and
+// so do the rows of the catalog.
 func (t *Tx) DeleteRange(ctx context.Context, start, end []byte) error {
 	span := export.Span{Start: start, End: end}
 	if err := t.deleteRange(ctx, span); err != nil {
@@ -49,11 +50,22 @@ func (t *Tx) deleteRange(ctx context.Context, span export.Span) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	for c.Next() {
+		if isCatalog(c.Entry().Key) {
+			continue
+		}
 		if err := t.put(ctx, c.Entry().Key, nil); err != nil {
 			return err
 		}
 	}
 	return c.Err()
+}
+
+// putRow is put of a key that is the application's.
+func (t *Tx) putRow(ctx context.Context, key, stored []byte) error {
+	if isCatalog(key) {
+		return errCatalogKey
+	}
+	return t.put(ctx, key, stored)
 }
 
 func (t *Tx) put(ctx context.Context, key, stored []byte) error {

@@ -34,6 +34,13 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+	t.Run("catalog", func(t *testing.T) {
+		t.Parallel()
+		kvtest.Run(t, func(t *testing.T) kvtest.Harness {
+			o := &pebble.Options{FS: vfs.NewMem(), FormatMajorVersion: pebble.FormatVirtualSSTables}
+			return newCatalogHarness(t, o, dbDir, &pebblekv.Options{Objects: bank()})
+		})
+	})
 	t.Run("on disk", func(t *testing.T) {
 		t.Parallel()
 		kvtest.Run(t, func(t *testing.T) kvtest.Harness {
@@ -43,11 +50,15 @@ func TestConformance(t *testing.T) {
 }
 
 func newHarness(t *testing.T, o *pebble.Options, dir string) kvtest.Harness {
+	return newCatalogHarness(t, o, dir, nil)
+}
+
+func newCatalogHarness(t *testing.T, o *pebble.Options, dir string, opts *pebblekv.Options) kvtest.Harness {
 	o.Logger = quiet{t}
 	for level := range o.TargetFileSizes {
 		o.TargetFileSizes[level] = 600 // a few tables hold what a check writes
 	}
-	h := &harness{t: t, popts: o, dir: dir}
+	h := &harness{t: t, popts: o, opts: opts, dir: dir}
 	require.NoError(t, h.open())
 	t.Cleanup(func() { require.NoError(t, h.CloseStore()) })
 	if o.Comparer != nil {
@@ -60,6 +71,7 @@ func newHarness(t *testing.T, o *pebble.Options, dir string) kvtest.Harness {
 type harness struct {
 	t       *testing.T
 	popts   *pebble.Options
+	opts    *pebblekv.Options
 	dir     string
 	db      *pebble.DB
 	store   *pebblekv.Store
@@ -67,7 +79,7 @@ type harness struct {
 }
 
 func (h *harness) open() (err error) {
-	h.db, h.store, err = pebblekv.Open(h.dir, h.popts, nil)
+	h.db, h.store, err = pebblekv.Open(h.dir, h.popts, h.opts)
 	return err
 }
 
@@ -130,7 +142,7 @@ func (h *harness) Shake() error {
 
 func (h *harness) Empty() (export.Store, error) {
 	h.empties++
-	db, store, err := pebblekv.Open(fmt.Sprintf("%s-empty%d", h.dir, h.empties), h.popts, nil)
+	db, store, err := pebblekv.Open(fmt.Sprintf("%s-empty%d", h.dir, h.empties), h.popts, h.opts)
 	if err == nil {
 		h.t.Cleanup(func() { require.NoError(h.t, db.Close()) })
 	}

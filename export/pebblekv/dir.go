@@ -34,8 +34,8 @@ type Directory struct {
 
 // Dir stands for the directory of a database that does not exist yet. dir must be
 // absent or empty until Commit, which makes it appear whole or not at all. It is
-// built in a folder beside it, so that its parent must be writable. Of opts only
-// Pebble is used: the database is created with these options.
+// built in a folder beside it, so that its parent must be writable. Of opts Pebble is
+// used, with which the database is created, Objects and Regions.
 func Dir(dir string, opts *Options) *Directory {
 	c := opts.config()
 	return &Directory{config: c, dir: c.fs.PathJoin(dir)} // PathJoin cleans
@@ -43,7 +43,7 @@ func Dir(dir string, opts *Options) *Directory {
 
 // Info describes the database that will be there. It has no lineage yet.
 func (d *Directory) Info(ctx context.Context) (export.Info, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), d.checkObjects()); err != nil {
 		return export.Info{}, fmt.Errorf("info: %w", err)
 	}
 	return d.info(), nil
@@ -71,7 +71,7 @@ func (d *Directory) Ingest(ctx context.Context, opts export.IngestOptions) (expo
 }
 
 func (d *Directory) ingest(ctx context.Context, opts export.IngestOptions) (*dirIngester, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), d.checkObjects()); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(checkOptionalName(opts.Name), staging.CheckSpans(d.order, opts.Spans)); err != nil {

@@ -60,6 +60,15 @@
 // SnapshotInfo.PinnedBytes is their size. It holds no memory and no open file as long
 // as nobody uses it.
 //
+// # Catalog
+//
+// A Pebble database knows keys and nothing else. Options.Objects says which of them are
+// what table, in what database: that is the catalog of every snapshot, and it must be
+// declared likewise where a restore goes to, also for a [Dir]. A table that is to be
+// restored under another name must be declared under that name, with spans of its own.
+// A program that declares other spans than it did before moves its tables without their
+// data: that is for its own migration to do.
+//
 // # Lineage
 //
 // A small file beside the tables, varve-lineage.json, says which history the

@@ -25,7 +25,7 @@ var (
 // have finished under it is taken up, and may be loaded again; what is staged
 // under other names is cleared unless it is in use. Without one the load ends with
 // the process. Replace needs a database with virtual tables (format major version
-// 16) and a single span.
+// 16) and not more than one span.
 //
 // The ingester is a TableLoader of one level.
 func (s *Store) Ingest(ctx context.Context, opts export.IngestOptions) (export.Ingester, error) {
@@ -128,7 +128,7 @@ func (s *Store) loadDir(name string) (string, error) {
 }
 
 func (s *Store) canReplace(opts export.IngestOptions) error {
-	if !opts.Replace {
+	if !opts.Replace || len(opts.Spans) == 0 {
 		return nil
 	}
 	if len(opts.Spans) > 1 {
@@ -243,7 +243,7 @@ func (in *ingester) publish(ctx context.Context, paths []string) error {
 	}
 	db := in.store.db
 	return guard(func() error {
-		if !in.replace {
+		if !in.replace || len(in.spans) == 0 {
 			return db.Ingest(ctx, paths)
 		}
 		span, err := in.exciseSpan(ctx, paths)

@@ -3,12 +3,14 @@ package pebblekv
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/varvekv/varve/export"
+	"github.com/varvekv/varve/export/internal/catalog"
 	"github.com/varvekv/varve/export/internal/durable"
 )
 
@@ -26,9 +28,16 @@ type Options struct {
 	// directory, which Pebble leaves alone.
 	SnapshotDir string
 
-	// Objects is a static catalog over key prefixes. nil: none, and snapshots are
-	// no export.Cataloger.
+	// Objects are databases and tables over spans of keys, a catalog that stands still.
+	// IDs are unique and not 0, names are unique in a parent, parents are among them, and
+	// spans are apart and cut at bare prefixes: by export.PrefixSpan, where the order of the
+	// keys is bytewise. A restore to another program's database finds an object under
+	// its path, so that both may declare it at different places. nil: none, and snapshots
+	// are no export.Cataloger.
 	Objects []export.Object
+
+	// Regions are what Info.Regions says.
+	Regions []string
 
 	// Now stamps snapshots. nil: time.Now.
 	Now func() time.Time
@@ -36,11 +45,13 @@ type Options struct {
 
 // config is Options with every default filled in.
 type config struct {
-	pebble  *pebble.Options // never handed to Pebble without a clone
-	fs      vfs.FS
-	order   *export.Order
-	objects []export.Object
-	now     func() time.Time
+	pebble     *pebble.Options // never handed to Pebble without a clone
+	fs         vfs.FS
+	order      *export.Order
+	objects    *catalog.Tree // nil: none
+	badObjects error         // why they are none
+	regions    []string
+	now        func() time.Time
 }
 
 func (o *Options) config() config {
@@ -52,7 +63,10 @@ func (o *Options) config() config {
 		p.FS = vfs.Default // EnsureDefaults would watch it, in a goroutine that nobody ends
 	}
 	p.EnsureDefaults()
-	c := config{pebble: p, fs: p.FS, order: orderOf(p.Comparer), objects: o.Objects, now: o.Now}
+	c := config{pebble: p, fs: p.FS, order: orderOf(p.Comparer), regions: slices.Clone(o.Regions), now: o.Now}
+	if o.Objects != nil {
+		c.objects, c.badObjects = catalog.NewTree(c.order, catalog.CloneAll(o.Objects))
+	}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -61,7 +75,10 @@ func (o *Options) config() config {
 
 // info is what a store with these options says of itself, lineage excepted.
 func (c *config) info() export.Info {
-	return export.Info{Engine: "pebble", Order: c.order, Merger: c.pebble.Merger.Name, AtomicIngest: true}
+	return export.Info{
+		Engine: "pebble", Order: c.order, Merger: c.pebble.Merger.Name,
+		Regions: slices.Clone(c.regions), AtomicIngest: true,
+	}
 }
 
 // checkNames compares the names of comparer and merger with those that the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/varvekv/varve/export"
@@ -283,15 +282,4 @@ func (s *snapshot) partition(ctx context.Context, span export.Span, since export
 		return nil, err
 	}
 	return d.partition(ctx, span)
-}
-
-// catalogSnapshot is a snapshot of a store with a static catalog.
-type catalogSnapshot struct {
-	*snapshot
-	objects []export.Object
-}
-
-// Objects are those of Options.Objects.
-func (s *catalogSnapshot) Objects(ctx context.Context) ([]export.Object, error) {
-	return slices.Clone(s.objects), ctx.Err()
 }

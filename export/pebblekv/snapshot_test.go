@@ -225,18 +225,6 @@ func TestSnapshotRefusals(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestCatalog(t *testing.T) {
-	objects := []export.Object{{ID: 1, Kind: "table", Name: "bank"}}
-	r := &rig{popts: &pebble.Options{FS: vfs.NewMem(), Logger: quiet{t}}, opts: &pebblekv.Options{Objects: objects}}
-	r.open(t)
-	defer r.close(t)
-	s := r.snapshot(t, export.SnapshotOptions{})
-	defer s.Close()
-	got, err := s.(export.Cataloger).Objects(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, objects, got)
-}
-
 // TestSnapshotsOfAFormerHistory are of no use once another one has begun, and do not
 // pin disk for ever.
 func TestSnapshotsOfAFormerHistory(t *testing.T) {

@@ -51,6 +51,9 @@ func New(db *pebble.DB, dir string, opts *Options) (*Store, error) {
 	if opts != nil && opts.SnapshotDir != "" {
 		s.snapDir = opts.SnapshotDir
 	}
+	if err := s.checkObjects(); err != nil {
+		return nil, fmt.Errorf("new store %s: %w", dir, err)
+	}
 	if err := s.alive(); err != nil {
 		return nil, fmt.Errorf("new store %s: %w", dir, err)
 	}

@@ -81,9 +81,6 @@ func New(dir string, o Options) (*Area, error) {
 
 // CheckSpans refuses spans that cannot be loaded.
 func CheckSpans(order *export.Order, spans []export.Span) error {
-	if len(spans) == 0 {
-		return errors.New("no spans")
-	}
 	for i, s := range spans {
 		if s.IsEmpty(order) {
 			return fmt.Errorf("span %s is empty", s)
