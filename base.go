@@ -283,6 +283,9 @@ func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error)
 		return needed, err
 	}
 	same := m.Complete == r.targets.cluster && slices.EqualFunc(m.Spans, r.spans, sameSpan)
+	if m.locked != nil {
+		same = m.Sealing.Targets == r.targetsHash()
+	}
 	switch {
 	case same && m.End.Compare(r.layer.End) > 0:
 		return superseding, nil

@@ -19,6 +19,9 @@ func (r *run) extend(ctx context.Context) error {
 	if err != nil || parent == nil {
 		return err
 	}
+	if parent, err = r.extendBlind(parent); err != nil {
+		return err
+	}
 	if err := r.fitsParent(parent); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func (b *collectionBucket) walk(ctx context.Context) (found []*Manifest, bad []e
 	for i, m := range manifests {
 		err := errs[i]
 		if err == nil {
-			err = b.admit(m)
+			err = b.admit(ctx, m)
 		}
 		switch {
 		case err == nil:

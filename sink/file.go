@@ -121,6 +121,9 @@ func isHash(s string) bool {
 	return ok && len(digits) == 64 && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
+// Key is what Under was given.
+func (f *File) Key() *seal.DataKey { return f.key }
+
 func (f *File) sealing() frame.Key { return frame.Key{Layer: f.key, Name: f.Path} }
 
 func (f *File) facts() frame.Facts {
