@@ -88,7 +88,7 @@ func (c clearManifest) manifest() *Manifest {
 // sealedManifest is what is sealed: all of it, and the data keys of other sealed layers
 // whose files it lists.
 type sealedManifest struct {
-	Manifest *Manifest         `json:"manifest"`
+	Manifest json.RawMessage   `json:"manifest"`
 	Keys     map[string][]byte `json:"keys,omitempty"`
 }
 
@@ -106,7 +106,11 @@ func (m *Manifest) encode() ([]byte, error) {
 	if m.key == nil {
 		return encodeRecord(kindLayer, m)
 	}
-	whole := sealedManifest{Manifest: m, Keys: map[string][]byte{}}
+	all, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", kindLayer, err)
+	}
+	whole := sealedManifest{Manifest: all, Keys: map[string][]byte{}}
 	for layer, k := range m.others {
 		whole.Keys[layer] = k.Bytes()
 	}
@@ -120,31 +124,34 @@ func (m *Manifest) open(key *seal.DataKey) error {
 	if err := m.stored.open(object, key, &whole); err != nil {
 		return err
 	}
-	bad := func(got string) error {
-		return &CorruptError{Object: object, Want: "a sealed manifest that says what its clear part says", Got: got}
-	}
-	if whole.Manifest == nil {
-		return bad("none")
-	}
-	shown, err := json.Marshal(whole.Manifest.clear())
-	if err != nil {
-		return bad(err.Error())
-	}
-	if claimed, err := json.Marshal(m.clear()); err != nil || !bytes.Equal(shown, claimed) {
-		return bad("another")
-	}
-	whole.Manifest.sealer = sealer{key: key, others: map[string]*seal.DataKey{}}
+	all := &Manifest{sealer: sealer{key: key, others: map[string]*seal.DataKey{}}}
+	err := errors.Join(json.Unmarshal(whole.Manifest, all), agrees(whole.Manifest, m.stored.Body))
 	for layer, b := range whole.Keys {
-		k, err := seal.ParseDataKey(b)
-		if err != nil {
-			return bad(err.Error())
-		}
-		whole.Manifest.others[layer] = k
+		k, keyErr := seal.ParseDataKey(b)
+		all.others[layer], err = k, errors.Join(err, keyErr)
 	}
-	if err := whole.Manifest.validate(); err != nil {
+	if err == nil {
+		err = all.validate()
+	}
+	if err != nil {
 		return &CorruptError{Object: object, Want: "a possible manifest", Got: err.Error()}
 	}
-	*m = *whole.Manifest
+	*m = *all
+	return nil
+}
+
+// agrees says where something is shown that is not what is sealed.
+func agrees(sealed, shown json.RawMessage) error {
+	var all, some map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(sealed, &all), json.Unmarshal(shown, &some)); err != nil {
+		return err
+	}
+	for member, value := range some {
+		var a, b bytes.Buffer
+		if err := errors.Join(json.Compact(&a, value), json.Compact(&b, all[member])); err != nil || !bytes.Equal(a.Bytes(), b.Bytes()) {
+			return fmt.Errorf("it shows another %s than is sealed", member)
+		}
+	}
 	return nil
 }
 
@@ -316,8 +323,11 @@ func (r *run) extendBlind(parent *Manifest) (*Manifest, error) {
 	if parent.locked == nil {
 		return parent, nil
 	}
-	if parent.Sealing.Targets != r.targetsHash() {
-		return nil, fmt.Errorf("%w: take a full, or give a key that opens it, for its targets are others", parent.readable())
+	switch {
+	case !r.bucket.keys.seals():
+		return nil, parent.readable()
+	case parent.Sealing.Targets != r.targetsHash():
+		return nil, fmt.Errorf("%w: its targets are others: take a full, or give a key that opens it", parent.readable())
 	}
 	known := *parent
 	known.Spans = slices.Clone(r.spans)
