@@ -98,6 +98,7 @@ type sealer struct {
 	others map[string]*seal.DataKey // of other layers whose files it lists, by ID
 
 	locked error  // why the manifest is not open; nil if it is
+	tried  bool   // the keys of the collection were
 	stored record // as it was read, until it is open
 }
 
@@ -176,9 +177,10 @@ func (m *Manifest) scope() seal.Scope { return seal.Scope{Collection: m.Collecti
 // unlock opens a sealed manifest with the keys of the collection. If none of them does, it
 // stays locked, and shows what its clear part says.
 func (b *collectionBucket) unlock(ctx context.Context, m *Manifest) error {
-	if m.locked == nil {
+	if m.locked == nil || m.tried {
 		return nil
 	}
+	m.tried = true
 	if !b.keys.opens() {
 		m.locked = ErrNoKey
 		return nil
