@@ -19,10 +19,10 @@ func EditBodies(b []byte, use func(member string, edited []byte)) error {
 	}
 	for _, member := range slices.Sorted(maps.Keys(body)) {
 		edited := maps.Clone(body)
-		switch old := string(body[member]); {
-		case old == "true":
+		switch string(body[member]) {
+		case "true":
 			edited[member] = json.RawMessage("false")
-		case old == "false":
+		case "false":
 			edited[member] = json.RawMessage("true")
 		default:
 			delete(edited, member)

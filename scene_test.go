@@ -26,7 +26,7 @@ type scene struct {
 	now    *time.Time
 	spans  []varve.Span // what is backed up; nil: everything
 	opts   varve.BackupOptions
-	keys   []varve.Key // of the collection
+	keys   []varve.Key           // of the collection
 	states map[string]sceneState // of the layers, by ID
 	last   *varve.Layer          // the newest of them
 	call   func(op string)       // see watched
