@@ -155,6 +155,9 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	if err := r.found(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.seal(ctx); err != nil {
+		return nil, err
+	}
 	snapshot, err := r.snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -216,8 +219,10 @@ func (r *run) resolve(ctx context.Context) (err error) {
 	if err := r.checkMoment(); err != nil {
 		return err
 	}
-	r.bucket, err = r.c.gate(ctx, r.c.bucket.With(r.meter))
-	return err
+	if r.bucket, err = r.c.gate(ctx, r.c.bucket.With(r.meter)); err != nil {
+		return err
+	}
+	return r.checkKeys()
 }
 
 // checkMoment says why the moment asked for cannot be seen.

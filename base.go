@@ -283,7 +283,10 @@ func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error)
 		return needed, err
 	}
 	same := m.Complete == r.targets.cluster() && equalSpans(m.Spans, r.spans)
-	if r.targets.named() {
+	switch {
+	case m.locked != nil:
+		same = m.Sealing.Targets == r.targetsHash()
+	case r.targets.named():
 		same = m.Targets.equal(r.targets.manifest(r.seen)) // whose spans change
 	}
 	switch {

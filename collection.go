@@ -26,6 +26,11 @@ type CollectionOptions struct {
 	// Prefix is the collection's path in the bucket, for NewCollection only: a URL
 	// has a path of its own. "": the bucket's root.
 	Prefix string
+	// Encryption are the keys of sealed layers. What is written is sealed for all of them
+	// that seal, and any one of them opens it; what was sealed is opened with any that opens.
+	// A collection whose first backup was sealed takes no others. nil: nothing is sealed,
+	// and of what is sealed no more can be seen than a listing and hashes.
+	Encryption []Key
 	// Orders are key orders for reading layers without their store, by Verify. The
 	// bytewise order is known.
 	Orders []export.Order
@@ -47,6 +52,7 @@ type Collection struct {
 	close  func() error // of what OpenCollection opened, once
 	name   string       // of the place, for people: no secrets
 	opts   CollectionOptions
+	keys   keyring
 }
 
 // OpenCollection opens the collection at a URL: file:///path for a directory, or
@@ -65,7 +71,10 @@ func OpenCollection(ctx context.Context, collectionURL string, opts *CollectionO
 	if err != nil {
 		return nil, fmt.Errorf("open collection %s: %w", place.name, err)
 	}
-	c := newCollection(bucket, place.prefix, place.name, o)
+	c, err := newCollection(bucket, place.prefix, place.name, o)
+	if err != nil {
+		return nil, errors.Join(err, bucket.Close())
+	}
 	c.close = sync.OnceValue(bucket.Close)
 	if err := c.do(ctx, "open", func(*collectionBucket) error { return nil }); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -84,10 +93,14 @@ func NewCollection(bucket *blob.Bucket, opts *CollectionOptions) (*Collection, e
 	if err != nil {
 		return nil, &OptionError{Field: "Prefix", Reason: err.Error()}
 	}
-	return newCollection(bucket, prefix, "bucket", o), nil
+	return newCollection(bucket, prefix, "bucket", o)
 }
 
-func newCollection(bucket *blob.Bucket, prefix, name string, o CollectionOptions) *Collection {
+func newCollection(bucket *blob.Bucket, prefix, name string, o CollectionOptions) (*Collection, error) {
+	keys, err := newKeyring(o.Encryption)
+	if err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -99,7 +112,7 @@ func newCollection(bucket *blob.Bucket, prefix, name string, o CollectionOptions
 	}
 	o.Rand = &lockedReader{r: o.Rand}
 	o.Orders = slices.Clone(o.Orders)
-	return &Collection{bucket: objectio.New(bucket, prefix), close: func() error { return nil }, name: name, opts: o}
+	return &Collection{bucket: objectio.New(bucket, prefix), close: func() error { return nil }, name: name, opts: o, keys: keys}, nil
 }
 
 // lockedReader lets runs that go on at the same time draw from one reader.
@@ -124,7 +137,8 @@ func (c *Collection) Close() error {
 
 // collectionRecord is the body of varve.json.
 type collectionRecord struct {
-	Collection string    `json:"collection"` // ID
+	Collection string    `json:"collection"`       // ID
+	Sealed     bool      `json:"sealed,omitempty"` // and every layer must be
 	CreatedAt  time.Time `json:"created_at"`
 	Writer     string    `json:"writer"`
 }
@@ -134,7 +148,9 @@ type collectionRecord struct {
 type collectionBucket struct {
 	*objectio.Bucket
 	id     string // "": there is no collection yet
+	sealed bool   // every layer must be
 	orders []*export.Order
+	keys   keyring
 
 	listed  *index               // nil: not yet
 	leaving map[string]bool      // IDs of retired layers; nil: not yet listed
@@ -167,7 +183,7 @@ func (c *Collection) gate(ctx context.Context, bucket *objectio.Bucket) (*collec
 	if err := ctx.Err(); err != nil {
 		return nil, err // not every driver looks
 	}
-	b := &collectionBucket{Bucket: bucket}
+	b := &collectionBucket{Bucket: bucket, keys: c.keys}
 	for i := range c.opts.Orders {
 		b.orders = append(b.orders, &c.opts.Orders[i])
 	}
@@ -185,7 +201,7 @@ func (c *Collection) gate(ctx context.Context, bucket *objectio.Bucket) (*collec
 	if err := checkID(r.Collection); err != nil {
 		return nil, &CorruptError{Object: collectionObject, Want: "the ID of a collection", Got: err.Error()}
 	}
-	b.id = r.Collection
+	b.id, b.sealed = r.Collection, r.Sealed
 	return b, nil
 }
 
@@ -212,7 +228,7 @@ func (c *Collection) found(ctx context.Context, b *collectionBucket) (*collectio
 	if err != nil {
 		return nil, err
 	}
-	body, err := encodeRecord(kindCollection, collectionRecord{Collection: id, CreatedAt: c.opts.Now().UTC(), Writer: writerName()})
+	body, err := encodeRecord(kindCollection, collectionRecord{Collection: id, Sealed: len(c.keys) > 0, CreatedAt: c.opts.Now().UTC(), Writer: writerName()})
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +239,7 @@ func (c *Collection) found(ctx context.Context, b *collectionBucket) (*collectio
 	if err != nil {
 		return nil, storageError("write", collectionObject, err)
 	}
-	b.id = id
+	b.id, b.sealed = id, len(c.keys) > 0
 	return b, nil
 }
 
@@ -248,19 +264,22 @@ func (b *collectionBucket) manifest(ctx context.Context, layerPath string) (*Man
 	if err != nil {
 		return nil, err
 	}
-	if err := b.admit(m); err != nil {
+	if err := b.admit(ctx, m); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// admit keeps a manifest that was read, unless it is of another collection.
-func (b *collectionBucket) admit(m *Manifest) error {
+// admit opens and keeps a manifest that was read, unless it is of another collection.
+func (b *collectionBucket) admit(ctx context.Context, m *Manifest) error {
 	if b.id == "" {
 		return &CorruptError{Object: collectionObject, Want: "the record of collection " + m.Collection, Got: "no object"}
 	}
 	if m.Collection != b.id {
 		return &CorruptError{Object: manifestObject(m.Path), Want: "a layer of collection " + b.id, Got: "one of collection " + m.Collection}
+	}
+	if err := b.unlock(ctx, m); err != nil {
+		return err
 	}
 	if b.read == nil {
 		b.read = map[string]*Manifest{}

@@ -3,6 +3,7 @@ package varve
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
@@ -22,6 +23,9 @@ const (
 
 // planComparison reads the file lists of the chain and cuts the segments into tasks.
 func (r *run) planComparison(ctx context.Context, s export.Snapshot) ([]task, error) {
+	if err := r.parent.readable(); err != nil {
+		return nil, fmt.Errorf("the store cannot tell what changed, and the chain cannot be read: %w: take a full, or give a key that opens it", err)
+	}
 	r.changes = FromChain
 	chain, err := r.bucket.chain(ctx, r.parent.info())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/objectio"
 	"github.com/varvekv/varve/sink"
 )
 
@@ -29,21 +30,24 @@ type content struct {
 
 // content reads the file lists of a chain, for which no order is needed.
 func (b *collectionBucket) content(ctx context.Context, chain *Chain) (*content, error) {
-	out, errs := b.readable(ctx, chain.Layers)
+	out, errs := b.readable(ctx, chain.Layers, readFileList)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
+// listReader reads what a layer lists.
+type listReader func(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (*contents, error)
+
 // readable is what of the layers can be read, and why the rest cannot.
-func (b *collectionBucket) readable(ctx context.Context, layers []*Layer) (*content, []error) {
+func (b *collectionBucket) readable(ctx context.Context, layers []*Layer, read listReader) (*content, []error) {
 	lists, damage := make([]*contents, len(layers)), make([]error, len(layers))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(readAtOnce)
 	for i, l := range layers {
 		g.Go(func() (err error) {
-			lists[i], err = readFileList(gctx, b.Bucket, l.Manifest)
+			lists[i], err = read(gctx, b.Bucket, l.Manifest)
 			if isNoLayer(err) {
 				damage[i], err = err, nil
 			}

@@ -156,7 +156,7 @@
 //	                                        later or more releases it
 //	claim        <path>/progress/0          a path that later runs avoid
 //	export       <path>/data/<layer>-….sst  tables that nothing names
-//	list         <path>/files.sst           likewise
+//	list         <path>/files.sst           likewise; of a sealed layer objects.sst, too
 //	index        index/…/<path>             an entry that readers skip
 //	manifest     <path>/BACKUP_MANIFEST     ══ the layer ══ and its parent's base,
 //	                                        which a later run releases
@@ -214,6 +214,7 @@
 //     [Collection.Verify] list all that is wrong with this one. If only listings lack
 //     layers that are there, [Collection.RebuildIndex] brings them back
 //   - change the destination or its rights: [NotEmptyError], [AccessError]
+//   - give a key, or another one: [ErrNoKey], [ErrWrongKey]
 //   - use a newer varve: [FormatError]
 //   - call again: [ErrConflict], [LockedError]
 //   - sync the destination: [export.ErrCommitAgain], of a restore that is visible and

@@ -21,6 +21,13 @@ var ErrNoFull = errors.New("no full backup to extend")
 // declared it dead, or is expiring the layer that was to be extended: call again.
 var ErrConflict = errors.New("another writer committed first")
 
+// ErrNoKey is returned where something is sealed and no key was given that could open it:
+// give one in CollectionOptions.Encryption.
+var ErrNoKey = errors.New("the collection is sealed, and no key was given that opens it")
+
+// ErrWrongKey is returned where none of the given keys opens what is sealed: give another.
+var ErrWrongKey = errors.New("no given key opens it")
+
 // OptionError names an option or argument that cannot be: fix the call.
 type OptionError struct{ Field, Reason string }
 

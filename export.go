@@ -211,7 +211,7 @@ func (r *run) fileOptions(tier int) sink.Options {
 	return sink.Options{
 		Bucket: r.bucket.Bucket, Form: r.form(), Layer: r.layer.ID, Tier: tier, Overlay: overlay,
 		Compression: codecs[r.opts.Compression], TargetBytes: r.opts.TargetFileBytes, NoDigest: r.opts.NoDigest,
-		Wrote: r.wrote,
+		Key: r.key, Wrote: r.wrote,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/internal/seal"
 	"github.com/varvekv/varve/sink"
 )
 
@@ -47,10 +48,14 @@ type listedLayer struct {
 
 // writeFileList stores the list of a layer. Files are in the order of their spans
 // within each tier, rows in order of their starts.
-func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, of *contents) (FileList, error) {
+func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, key *seal.DataKey, of *contents) (FileList, error) {
+	return writeList(ctx, bucket, l, fileListObject(l.Path), key, of)
+}
+
+func writeList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, object string, key *seal.DataKey, of *contents) (FileList, error) {
 	w, err := sink.NewWriter(ctx, Span{}, sink.Options{
 		Bucket: bucket, Layer: l.ID, Compression: frame.Zstd, TargetBytes: math.MaxInt64, NoDigest: true,
-		Name: func(int) string { return fileListObject(l.Path) },
+		Key: key, Name: func(int) string { return object },
 	})
 	if err != nil {
 		return FileList{}, err
@@ -77,7 +82,7 @@ func writeFileList(ctx context.Context, bucket *objectio.Bucket, l LayerInfo, of
 	}
 	result, err := w.Finish()
 	if err != nil {
-		return FileList{}, storageError("write", fileListObject(l.Path), err)
+		return FileList{}, storageError("write", object, err)
 	}
 	f := result.Files[0]
 	list := FileList{
@@ -111,9 +116,20 @@ type contents struct {
 }
 
 // readFileList reads and checks the list of a committed layer.
-func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (_ *contents, err error) {
-	object := fileListObject(m.Path)
-	r, err := sink.Open(ctx, bucket, sink.Form{}, m.FileList.file(m.Path))
+func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (*contents, error) {
+	if err := m.readable(); err != nil {
+		return nil, err
+	}
+	return readList(ctx, bucket, m, m.FileList, fileListObject(m.Path))
+}
+
+// readList reads one that is sealed under the key of m, if m has one.
+func readList(ctx context.Context, bucket *objectio.Bucket, m *Manifest, l FileList, object string) (_ *contents, err error) {
+	key := m.key
+	if object != fileListObject(m.Path) {
+		key = nil
+	}
+	r, err := sink.Open(ctx, bucket, sink.Form{}, l.object(object).Under(key))
 	if err != nil {
 		return nil, storageError("read", object, err)
 	}
@@ -125,17 +141,17 @@ func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (_ 
 	defer func() { err = errors.Join(err, c.Close()) }()
 	out := new(contents)
 	for c.Next() {
-		if err := out.add(c.Entry(), m); err != nil {
+		if err := out.add(c.Entry(), m, l); err != nil {
 			return nil, listError(object, m, err)
 		}
 	}
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	if int64(len(out.files)) != m.FileList.Files || int64(len(out.rows)) != m.FileList.Rows || int64(len(out.objects)) != m.FileList.Objects {
+	if int64(len(out.files)) != l.Files || int64(len(out.rows)) != l.Rows || int64(len(out.objects)) != l.Objects {
 		return nil, &CorruptError{
 			Object: object,
-			Want:   fmt.Sprintf("%d files, %d rows and %d objects", m.FileList.Files, m.FileList.Rows, m.FileList.Objects),
+			Want:   fmt.Sprintf("%d files, %d rows and %d objects", l.Files, l.Rows, l.Objects),
 			Got:    fmt.Sprintf("%d, %d and %d", len(out.files), len(out.rows), len(out.objects)),
 		}
 	}
@@ -153,24 +169,24 @@ func listError(object string, m *Manifest, err error) error {
 
 // add takes the next entry of the list. Lists that grow past what their manifest
 // claims are refused before they fill the memory.
-func (c *contents) add(e *export.Entry, m *Manifest) error {
+func (c *contents) add(e *export.Entry, m *Manifest, list FileList) error {
 	if e.Kind != export.Set || len(e.Key) == 0 {
 		return fmt.Errorf("entry %q is not a set", e.Key)
 	}
 	switch e.Key[0] {
 	case keyRow:
-		if int64(len(c.rows)) >= m.FileList.Rows {
-			return fmt.Errorf("more than %d rows", m.FileList.Rows)
+		if int64(len(c.rows)) >= list.Rows {
+			return fmt.Errorf("more than %d rows", list.Rows)
 		}
 		return c.addRow(e.Value)
 	case keyFile:
-		if int64(len(c.files)) >= m.FileList.Files {
-			return fmt.Errorf("more than %d files", m.FileList.Files)
+		if int64(len(c.files)) >= list.Files {
+			return fmt.Errorf("more than %d files", list.Files)
 		}
 		return c.addFile(e.Value, m)
 	case keyObject:
-		if int64(len(c.objects)) >= m.FileList.Objects {
-			return fmt.Errorf("more than %d objects", m.FileList.Objects)
+		if int64(len(c.objects)) >= list.Objects {
+			return fmt.Errorf("more than %d objects", list.Objects)
 		}
 		return c.addObject(e)
 	case keyLayer:
@@ -214,6 +230,6 @@ func (c *contents) addFile(value []byte, m *Manifest) error {
 	case layer == m.Layer && folder != m.Path, layer != m.Layer && !slices.Contains(m.Refers, layer):
 		return fmt.Errorf("file %s: is of a layer that the manifest does not refer to", f.Path)
 	}
-	c.files = append(c.files, f)
+	c.files = append(c.files, f.Under(m.keyOf(f.Layer)))
 	return nil
 }

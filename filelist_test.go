@@ -58,7 +58,7 @@ func TestFileListRoundTrip(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 5000} {
 		bucket := objectio.New(faultblob.New(t, nil).Open(), "some/prefix")
 		m, files, rows := listed(n, n/2)
-		list, err := writeFileList(t.Context(), bucket, m.info(), &contents{files: files, rows: rows})
+		list, err := writeFileList(t.Context(), bucket, m.info(), nil, &contents{files: files, rows: rows})
 		require.NoError(t, err)
 		require.EqualValues(t, n, list.Files)
 		require.EqualValues(t, n/2, list.Rows)
@@ -254,11 +254,11 @@ func TestFileListOfAnotherLayer(t *testing.T) {
 	bucket := objectio.New(faults.Open(), "")
 	m, files, rows := listed(3, 2)
 	var err error
-	m.FileList, err = writeFileList(t.Context(), bucket, m.info(), &contents{files: files, rows: rows})
+	m.FileList, err = writeFileList(t.Context(), bucket, m.info(), nil, &contents{files: files, rows: rows})
 	require.NoError(t, err)
 	other := m.info()
 	other.Path = "b"
-	_, err = writeFileList(t.Context(), bucket, other, &contents{files: files, rows: rows})
+	_, err = writeFileList(t.Context(), bucket, other, nil, &contents{files: files, rows: rows})
 	require.NoError(t, err)
 	faults.Replace(fileListObject(m.Path), faults.Read(fileListObject("b")))
 	err = readContent(t, bucket, m)
@@ -297,7 +297,7 @@ func FuzzFileList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		var c contents
 		for range 2 {
-			if c.add(&export.Entry{Kind: export.Set, Key: key, Value: value}, m) != nil {
+			if c.add(&export.Entry{Kind: export.Set, Key: key, Value: value}, m, m.FileList) != nil {
 				break
 			}
 		}

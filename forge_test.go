@@ -38,7 +38,7 @@ func Forge(ctx context.Context, blobs *blob.Bucket, layerPath string, edit func(
 	if *f, err = writeTable(ctx, bucket, m, *f, edit(entries)); err != nil {
 		return err
 	}
-	if m.FileList, err = writeFileList(ctx, bucket, m.info(), listed); err != nil {
+	if m.FileList, err = writeFileList(ctx, bucket, m.info(), nil, listed); err != nil {
 		return err
 	}
 	m.Counts = sink.Counts{}

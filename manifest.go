@@ -53,9 +53,12 @@ type Manifest struct {
 	Digest   *Digest           `json:"digest,omitempty"` // nil: none was taken
 	Stats    Stats             `json:"stats"`
 	Labels   map[string]string `json:"labels,omitempty"`
+	Sealing  *Sealing          `json:"sealing,omitempty"` // nil: the layer is not sealed
 
 	CreatedAt time.Time `json:"created_at"` // wall clock of the writer: for people
 	Writer    string    `json:"writer"`     // build that wrote it
+
+	sealer
 }
 
 // FileList describes the object files.sst, and how much it must hold.
@@ -121,11 +124,14 @@ func (m *Manifest) validate() error {
 	if m.Order == "" {
 		errs = append(errs, errors.New("no order of keys"))
 	}
-	if len(m.Spans) == 0 && m.FileList.Objects == 0 {
+	if len(m.Spans) == 0 && m.FileList.Objects == 0 && m.locked == nil {
 		errs = append(errs, errors.New("no spans"))
 	}
 	errs = append(errs, checkNotEmpty("span", m.Spans), checkNotEmpty("introduced span", m.Introduced), checkNotEmpty("excluded span", m.Excluded))
 	errs = append(errs, m.checkRelations(), m.Targets.validate())
+	if m.Sealing != nil {
+		errs = append(errs, m.Sealing.Objects.validate())
+	}
 	if c := m.Counts; c.Sets < 0 || c.Deletes < 0 || c.RangeDeletes < 0 || c.RangeKeys < 0 || c.LogicalBytes < 0 {
 		errs = append(errs, errors.New("counts are negative"))
 	}
@@ -196,9 +202,11 @@ func (l FileList) validate() error {
 }
 
 // file is the file list as the table object that it is.
-func (l FileList) file(layerPath string) sink.File {
+func (l FileList) file(layerPath string) sink.File { return l.object(fileListObject(layerPath)) }
+
+func (l FileList) object(name string) sink.File {
 	return sink.File{
-		Path: fileListObject(layerPath), Format: sink.TableFormat,
+		Path: name, Format: sink.TableFormat,
 		Size: l.Size, Hash: l.Hash, IndexSize: l.IndexSize, IndexHash: l.IndexHash, Plain: l.Plain,
 	}
 }
@@ -240,9 +248,24 @@ func decodeManifest(object, layerPath string, b []byte) (*Manifest, error) {
 	if isVoid(b) {
 		return nil, fmt.Errorf("%s: the run was declared dead: %w", layerPath, ErrNoLayer)
 	}
-	m := new(Manifest)
-	if err := decodeRecord(object, b, kindLayer, m); err != nil {
+	r, err := parseRecord(object, b, kindLayer)
+	if err != nil {
 		return nil, err
+	}
+	m := new(Manifest)
+	if len(r.Sealed) > 0 {
+		var clear clearManifest
+		err = r.decode(object, &clear)
+		m = clear.manifest()
+		m.sealer = sealer{locked: ErrNoKey, stored: r}
+	} else {
+		err = r.decode(object, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if (m.Sealing != nil) != (m.locked != nil) {
+		return nil, &CorruptError{Object: object, Want: "a manifest that is sealed, or one that is not", Got: "part of either"}
 	}
 	if err := m.validate(); err != nil {
 		return nil, &CorruptError{Object: object, Want: "a possible manifest", Got: err.Error()}

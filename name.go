@@ -21,6 +21,7 @@ import (
 //	<path>/data/<layer>-<task>-<file>.sst
 //	<path>/files.sst
 //	<path>/BACKUP_MANIFEST
+//	<path>/objects.sst and <path>/keys/<id> of a sealed layer
 //	index/<inverted end>-<start>-<layer>-<parent>-<chain>/<path>
 //	refs/<layer>/<holder>
 //	retired/<layer>
@@ -38,11 +39,17 @@ const (
 	dataFolder   = "data/"
 	fileListName = "files.sst"
 	manifestName = "BACKUP_MANIFEST"
+
+	objectListName = "objects.sst"
+	keyFolder      = "keys/"
 )
 
 func claimObject(layerPath string) string    { return layerPath + "/" + claimName }
 func fileListObject(layerPath string) string { return layerPath + "/" + fileListName }
 func manifestObject(layerPath string) string { return layerPath + "/" + manifestName }
+
+func objectListObject(layerPath string) string { return layerPath + "/" + objectListName }
+func formatKey(layerPath, id string) string    { return layerPath + "/" + keyFolder + id }
 
 // idBytes make an ID that nobody draws twice.
 const idBytes = 16
@@ -116,7 +123,7 @@ var segmentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // reservedSegments would make a layer's path look like something else.
 var reservedSegments = map[string]bool{
 	collectionObject: true, manifestName: true, fileListName: true, "progress": true, "data": true,
-	"index": true, "refs": true, "retired": true, "jobs": true, Latest: true,
+	objectListName: true, "keys": true, "index": true, "refs": true, "retired": true, "jobs": true, Latest: true,
 }
 
 // maxPath keeps index names, which contain the path, below the 1,024 bytes that

@@ -31,7 +31,7 @@ func TestObjectsRoundTrip(t *testing.T) {
 	bucket := objectio.New(faultblob.New(t, nil).Open(), "")
 	m, files, rows := listed(2, 1)
 	var err error
-	m.FileList, err = writeFileList(t.Context(), bucket, m.info(), &contents{files: files, rows: rows, objects: versionsOfObjects()})
+	m.FileList, err = writeFileList(t.Context(), bucket, m.info(), nil, &contents{files: files, rows: rows, objects: versionsOfObjects()})
 	require.NoError(t, err)
 	require.EqualValues(t, 4, m.FileList.Objects)
 	got, err := readFileList(t.Context(), bucket, m)

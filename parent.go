@@ -29,9 +29,12 @@ func (r *run) findParent(ctx context.Context) error {
 
 // extend finds what the layer has in common with the one below, and makes sure that this
 // stays.
-func (r *run) extend(ctx context.Context) error {
+func (r *run) extend(ctx context.Context) (err error) {
 	if r.parent == nil {
 		return nil
+	}
+	if r.parent, err = r.extendBlind(r.parent); err != nil {
+		return err
 	}
 	r.kept = intersectSpans(r.info.Order, r.spans, r.parent.Spans)
 	r.introduced = subtractSpans(r.info.Order, r.spans, r.parent.Spans)

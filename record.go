@@ -21,6 +21,7 @@ type record struct {
 	Requires []string        `json:"requires,omitempty"` // features without which it must not be read
 	Hash     string          `json:"hash"`
 	Body     json.RawMessage `json:"body"`
+	Sealed   []byte          `json:"sealed,omitempty"` // a salt, and what only a key shows
 }
 
 type recordKind string
@@ -33,6 +34,7 @@ const (
 	kindVoid       recordKind = "varve.void" // where a manifest would be, of a layer declared dead
 	kindRef        recordKind = "varve.ref"
 	kindRetired    recordKind = "varve.retired"
+	kindKey        recordKind = "varve.key"
 )
 
 // UnmarshalJSON insists on the members by their exact names, where encoding/json
@@ -64,12 +66,16 @@ func encodeRecord(kind recordKind, body any) ([]byte, error) {
 	if m, ok := body.(*Manifest); ok {
 		r.Requires = m.requires()
 	}
+	return r.encode()
+}
+
+func (r record) encode() (_ []byte, err error) {
 	if r.Hash, err = r.hash(); err != nil {
 		return nil, err
 	}
 	out, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", kind, err)
+		return nil, fmt.Errorf("encode %s: %w", r.Kind, err)
 	}
 	return append(out, '\n'), nil
 }
@@ -77,38 +83,53 @@ func encodeRecord(kind recordKind, body any) ([]byte, error) {
 // decodeRecord checks the object and fills body. What it cannot read because it is
 // newer is a *FormatError, all else a *CorruptError.
 func decodeRecord(object string, b []byte, kind recordKind, body any) error {
-	var r record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return &CorruptError{Object: object, Want: "a record of JSON", Got: err.Error()}
+	r, err := parseRecord(object, b, kind)
+	if err != nil {
+		return err
 	}
-	if r.Format > formatVersion {
-		return &FormatError{Object: object, Feature: fmt.Sprintf("format %d", r.Format)}
-	}
-	if r.Kind != kind {
-		return &CorruptError{Object: object, Want: "a record of kind " + string(kind), Got: fmt.Sprintf("kind %q", r.Kind)}
-	}
-	if i := slices.IndexFunc(r.Requires, func(f string) bool { return !slices.Contains(knownFeatures, f) }); i >= 0 {
-		return &FormatError{Object: object, Feature: fmt.Sprintf("the feature %q", r.Requires[i])}
-	}
-	if r.Format < 1 {
-		return &CorruptError{Object: object, Want: "format 1", Got: fmt.Sprintf("format %d", r.Format)}
-	}
-	want, err := r.hash()
-	if err != nil || r.Hash != want {
-		return &CorruptError{Object: object, Want: "content with the hash " + r.Hash, Got: want}
-	}
+	return r.decode(object, body)
+}
+
+func (r record) decode(object string, body any) error {
 	if err := json.Unmarshal(r.Body, body); err != nil {
-		return &CorruptError{Object: object, Want: "the fields of " + string(kind), Got: err.Error()}
+		return &CorruptError{Object: object, Want: "the fields of " + string(r.Kind), Got: err.Error()}
 	}
 	return nil
 }
 
+// parseRecord checks the record around a body.
+func parseRecord(object string, b []byte, kind recordKind) (r record, _ error) {
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, &CorruptError{Object: object, Want: "a record of JSON", Got: err.Error()}
+	}
+	if r.Format > formatVersion {
+		return r, &FormatError{Object: object, Feature: fmt.Sprintf("format %d", r.Format)}
+	}
+	if r.Kind != kind {
+		return r, &CorruptError{Object: object, Want: "a record of kind " + string(kind), Got: fmt.Sprintf("kind %q", r.Kind)}
+	}
+	if i := slices.IndexFunc(r.Requires, func(f string) bool { return !slices.Contains(knownFeatures, f) }); i >= 0 {
+		return r, &FormatError{Object: object, Feature: fmt.Sprintf("the feature %q", r.Requires[i])}
+	}
+	if r.Format < 1 {
+		return r, &CorruptError{Object: object, Want: "format 1", Got: fmt.Sprintf("format %d", r.Format)}
+	}
+	want, err := r.hash()
+	if err != nil || r.Hash != want {
+		return r, &CorruptError{Object: object, Want: "content with the hash " + r.Hash, Got: want}
+	}
+	return r, nil
+}
+
 // featureNoSpans is of a layer whose objects have no data: readers before it insist on
-// spans.
-const featureNoSpans = "no-spans"
+// spans. featureSealed is of a record that a reader without a key knows only in part.
+const (
+	featureNoSpans = "no-spans"
+	featureSealed  = "sealed"
+)
 
 // knownFeatures are those that an object may require.
-var knownFeatures = []string{featureNoSpans}
+var knownFeatures = []string{featureNoSpans, featureSealed}
 
 // hash is over the compact JSON of the record with an empty hash.
 func (r record) hash() (string, error) {
@@ -119,4 +140,15 @@ func (r record) hash() (string, error) {
 	}
 	h := blake3.Sum256(b)
 	return "blake3:" + hex.EncodeToString(h[:]), nil
+}
+
+// shown is the compact JSON of what a record shows, to be sealed together with what it
+// hides.
+func (r record) shown() ([]byte, error) {
+	r.Hash, r.Sealed = "", nil
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", r.Kind, err)
+	}
+	return b, nil
 }

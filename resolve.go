@@ -115,7 +115,7 @@ func (r *resolver) prefetch(ctx context.Context, tip LayerInfo) error {
 	}
 	for _, m := range manifests {
 		if m != nil && m.Collection == r.b.id {
-			err = errors.Join(err, r.b.admit(m))
+			err = errors.Join(err, r.b.admit(ctx, m))
 		}
 	}
 	return err

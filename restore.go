@@ -238,6 +238,9 @@ func isOtherTarget(err error) bool {
 // fits compares a layer with the destination and the targets, and returns the spans
 // to restore.
 func (r *restore) fits(ctx context.Context, m *Manifest, wanted []Span) ([]Span, error) {
+	if err := m.readable(); err != nil {
+		return nil, err
+	}
 	if got := r.info.Order.WithDefaults().Name; got != m.Order {
 		return nil, &OrderError{Want: m.Order, Got: got}
 	}

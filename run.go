@@ -15,6 +15,7 @@ import (
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/internal/seal"
 	"github.com/varvekv/varve/sink"
 )
 
@@ -62,6 +63,9 @@ type run struct {
 	layer  LayerInfo
 	job    string
 	gone   Timestamp // the store's history up to here may have gone while it was exported
+
+	key     *seal.DataKey  // of the layer; nil: it is not sealed
+	wrapped []seal.Wrapped // the key, as it is stored
 
 	pushes    atomic.Bool // locks are pushed by now
 	pushTimer *time.Timer // sets it; nil: it is set
@@ -227,14 +231,21 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 // the index entry, which alone means nothing, and the manifest, which is the
 // moment of truth.
 func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
-	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, written)
+	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, r.key, written)
 	if err != nil {
 		return nil, err
+	}
+	var objects FileList
+	if r.key != nil {
+		if objects, err = writeObjects(ctx, r.bucket.Bucket, r.layer, written.files); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.create(ctx, formatIndex(r.layer), kindIndex, indexRecord{Layer: r.layer.ID}); err != nil {
 		return nil, err
 	}
 	m := r.manifest(written, list)
+	r.sealManifest(m, written, objects)
 	m.Stats.BasePinnedBytes = r.pinned(ctx)
 	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
@@ -242,7 +253,12 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 	if err := r.checkReadable(m, written); err != nil {
 		return nil, err
 	}
-	err = r.create(ctx, manifestObject(r.layer.Path), kindLayer, m)
+	body, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	object := manifestObject(r.layer.Path)
+	err = storageError("write", object, r.bucket.Create(ctx, object, body))
 	if errors.Is(err, objectio.ErrExist) {
 		return nil, fmt.Errorf("%s: %w", r.layer.Path, ErrConflict)
 	}

@@ -26,6 +26,7 @@ type scene struct {
 	now    *time.Time
 	spans  []varve.Span // what is backed up; nil: everything
 	opts   varve.BackupOptions
+	keys   []varve.Key           // of the collection
 	states map[string]sceneState // of the layers, by ID
 	last   *varve.Layer          // the newest of them
 	call   func(op string)       // see watched
@@ -65,7 +66,7 @@ func (s *scene) newStore() *memkv.Store {
 
 func (s *scene) collection() *varve.Collection {
 	now := s.now
-	return collectionIn(s, s.bucket, &varve.CollectionOptions{Now: func() time.Time { return *now }})
+	return collectionIn(s, s.bucket, &varve.CollectionOptions{Encryption: s.keys, Now: func() time.Time { return *now }})
 }
 
 func (s *scene) targets(store export.Store) varve.Targets {

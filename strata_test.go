@@ -235,7 +235,7 @@ func (s *stratum) commit(spans []Span, now []export.Entry) {
 		scratch := objectio.New(faultblob.New(s, nil).Open(), "")
 		rows = append(rows, s.write(span, now, sink.Options{Bucket: scratch, Name: func(n int) string { return fmt.Sprint(n) }}).Rows...)
 	}
-	list, err := writeFileList(s.Context(), s.bucket, s.info, &contents{files: s.files, rows: rows})
+	list, err := writeFileList(s.Context(), s.bucket, s.info, nil, &contents{files: s.files, rows: rows})
 	require.NoError(s, err)
 	s.indexed(s.info)
 	s.manifest(s.info, func(m *Manifest) {

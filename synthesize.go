@@ -23,6 +23,9 @@ func (r *run) synthesize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.locked != nil {
+		return nil // what it has cannot be known
+	}
 	if m.Order != r.info.Order.WithDefaults().Name {
 		return nil
 	}

@@ -184,7 +184,11 @@ func (v *verification) resolve(ctx context.Context, from string) (err error) {
 		v.report.Chain = append(v.report.Chain, l.LayerInfo)
 	}
 	var errs []error
-	v.content, errs = v.bucket.readable(ctx, v.chain.Layers)
+	read := readFileList
+	if v.opts.Level < VerifyOrder {
+		read = shownList
+	}
+	v.content, errs = v.bucket.readable(ctx, v.chain.Layers, read)
 	for _, err := range errs {
 		v.partial = true
 		if err := v.problem(err.Error(), err); err != nil {

@@ -25,7 +25,7 @@ func (b *collectionBucket) walk(ctx context.Context) (found []*Manifest, bad []e
 	for i, m := range manifests {
 		err := errs[i]
 		if err == nil {
-			err = b.admit(m)
+			err = b.admit(ctx, m)
 		}
 		switch {
 		case err == nil:
@@ -48,7 +48,13 @@ func (b *collectionBucket) readAll(ctx context.Context, paths []string) (manifes
 	g.SetLimit(readAtOnce)
 	for i, p := range paths {
 		g.Go(func() error {
-			manifests[i], errs[i] = readManifest(gctx, b.Bucket, p)
+			m, err := readManifest(gctx, b.Bucket, p)
+			if err == nil && m.Collection == b.id {
+				err = b.unlock(gctx, m) // side by side, for a service may be asked
+			}
+			if errs[i] = err; err == nil {
+				manifests[i] = m
+			}
 			if isNoLayer(errs[i]) {
 				return nil
 			}

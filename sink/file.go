@@ -6,6 +6,7 @@ import (
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/frame"
+	"github.com/varvekv/varve/internal/seal"
 )
 
 // TableFormat is the name of the format of tables that a Writer writes: Pebble's
@@ -47,6 +48,15 @@ type File struct {
 	// MinTimestamp and MaxTimestamp bound the revisions; zero without revisions.
 	MinTimestamp export.Timestamp `json:"min_timestamp"`
 	MaxTimestamp export.Timestamp `json:"max_timestamp"`
+
+	key *seal.DataKey // of the layer that wrote it; nil: it is not sealed
+}
+
+// Under is the file as it is read with the data key of its layer, nil if that is not
+// sealed.
+func (f File) Under(key *seal.DataKey) File {
+	f.key = key
+	return f
 }
 
 // Counts are entries of a file or layer by kind, and their logical bytes: keys,
@@ -110,6 +120,11 @@ func isHash(s string) bool {
 	digits, ok := strings.CutPrefix(s, frame.HashPrefix)
 	return ok && len(digits) == 64 && strings.Trim(digits, "0123456789abcdef") == ""
 }
+
+// Key is what Under was given.
+func (f *File) Key() *seal.DataKey { return f.key }
+
+func (f *File) sealing() frame.Key { return frame.Key{Layer: f.key, Name: f.Path} }
 
 func (f *File) facts() frame.Facts {
 	return frame.Facts{Size: f.Size, Plain: f.Plain, Hash: f.Hash, IndexSize: f.IndexSize, IndexHash: f.IndexHash}

@@ -20,7 +20,7 @@ func framed(t *testing.T, bucket *objectio.Bucket, n int, p sink.PlainTable) sin
 	var stored bytes.Buffer
 	w, err := frame.NewWriter(frame.Raw)
 	require.NoError(t, err)
-	require.NoError(t, w.Reset(&stored))
+	require.NoError(t, w.Reset(&stored, nil))
 	written, err := p.WriteTo(w)
 	require.NoError(t, err)
 	require.Equal(t, p.Bytes, written)

@@ -40,7 +40,7 @@ func Open(ctx context.Context, bucket *objectio.Bucket, form Form, f File) (*Rea
 	if err := f.Validate(); err != nil {
 		return nil, &CorruptError{Object: f.Path, Want: "a possible file entry", Got: err.Error()}
 	}
-	frames, err := frame.Open(ctx, bucket.Object(f.Path, f.Size), f.facts())
+	frames, err := frame.Open(ctx, bucket.Object(f.Path, f.Size), f.facts(), f.sealing())
 	if err != nil {
 		return nil, asCorrupt(f.Path, err)
 	}
@@ -54,7 +54,7 @@ func Open(ctx context.Context, bucket *objectio.Bucket, form Form, f File) (*Rea
 // Copy writes the plain table to w, every frame of it checked, and does not
 // interpret it.
 func Copy(ctx context.Context, bucket *objectio.Bucket, f File, w io.Writer) error {
-	frames, err := frame.Open(ctx, bucket.Object(f.Path, f.Size), f.facts())
+	frames, err := frame.Open(ctx, bucket.Object(f.Path, f.Size), f.facts(), f.sealing())
 	if err != nil {
 		return asCorrupt(f.Path, err)
 	}

@@ -142,7 +142,7 @@ func store(t testing.TB, faults *faultblob.Bucket, like sink.File, plain []byte)
 	w, err := frame.NewWriter(frame.Raw)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, w.Reset(&out))
+	require.NoError(t, w.Reset(&out, nil))
 	_, err = w.Write(plain)
 	require.NoError(t, err)
 	facts, err := w.Finish()

@@ -14,7 +14,7 @@ const copyBytes = 1 << 20
 
 // CopyIn stores a whole table of a store as it is, under path, and returns its entry.
 // Smallest and largest key, and counts, are what the caller has read of it. Of the
-// options Bucket, Layer, Tier, Compression and Wrote matter.
+// options Bucket, Layer, Tier, Compression, Key and Wrote matter.
 func CopyIn(ctx context.Context, opts Options, path string, t export.TableInfo, f File, src io.Reader) (File, error) {
 	frames, err := frame.NewWriter(opts.Compression)
 	if err != nil {
@@ -23,9 +23,8 @@ func CopyIn(ctx context.Context, opts Options, path string, t export.TableInfo, 
 	frames.HashContent()
 	w := &Writer{ctx: ctx, opts: opts, frames: frames}
 	defer w.Abort()
-	w.upload = startUpload(ctx, opts.Bucket, path)
-	if err := frames.Reset(w.upload); err != nil {
-		return File{}, w.failed(err)
+	if err := w.begin(path); err != nil {
+		return File{}, err
 	}
 	n, err := io.CopyBuffer(onlyWriter{frames}, onlyReader{src}, make([]byte, copyBytes))
 	if err != nil {
@@ -38,7 +37,7 @@ func CopyIn(ctx context.Context, opts Options, path string, t export.TableInfo, 
 	if err != nil {
 		return File{}, w.failed(err)
 	}
-	f.Path, f.Layer, f.Tier, f.Span = path, opts.Layer, opts.Tier, t.Span
+	f.Path, f.Layer, f.Tier, f.Span, f.key = path, opts.Layer, opts.Tier, t.Span, opts.Key
 	f.Size, f.Hash, f.IndexSize, f.IndexHash, f.Plain = facts.Size, facts.Hash, facts.IndexSize, facts.IndexHash, facts.Plain
 	f.Format, f.KeySchema, f.Merger, f.Content = t.Format, t.KeySchema, t.Merger, facts.Content
 	if err := w.store(f); err != nil {

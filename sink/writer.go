@@ -10,6 +10,7 @@ import (
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/internal/seal"
 )
 
 // Overlay says whether what is written may come to lie on older values.
@@ -33,6 +34,7 @@ type Options struct {
 	Compression frame.Codec
 	TargetBytes int64                 // stored bytes at which a table is ended; at least 1
 	NoDigest    bool                  // write no rows
+	Key         *seal.DataKey         // what is written is sealed under; nil: it is not sealed
 	Name        func(file int) string // path of the n-th file of this writer, from 0
 	Wrote       func(File)            // told of each file once it is stored; may be nil
 }
@@ -179,11 +181,26 @@ func (w *Writer) cut(at []byte) error {
 }
 
 func (w *Writer) open() error {
-	w.upload = startUpload(w.ctx, w.opts.Bucket, w.opts.Name(len(w.result.Files)))
-	if err := w.frames.Reset(w.upload); err != nil {
-		return w.failed(err)
+	if err := w.begin(w.opts.Name(len(w.result.Files))); err != nil {
+		return err
 	}
 	w.table = newTable(w.frames, w.opts.Form, w.opts.Overlay)
+	return nil
+}
+
+// begin starts to store an object.
+func (w *Writer) begin(path string) error {
+	var sealing *seal.Object
+	if w.opts.Key != nil {
+		var err error
+		if sealing, err = w.opts.Key.NewObject(path); err != nil {
+			return err
+		}
+	}
+	w.upload = startUpload(w.ctx, w.opts.Bucket, path)
+	if err := w.frames.Reset(w.upload, sealing); err != nil {
+		return w.failed(err)
+	}
 	return nil
 }
 
@@ -208,7 +225,7 @@ func (w *Writer) close(at []byte) error {
 		Smallest: smallest, Largest: largest,
 		Size: facts.Size, Hash: facts.Hash, IndexSize: facts.IndexSize, IndexHash: facts.IndexHash, Plain: facts.Plain,
 		Format: TableFormat, Counts: w.table.counts,
-		MinTimestamp: w.minTime, MaxTimestamp: w.maxTime,
+		MinTimestamp: w.minTime, MaxTimestamp: w.maxTime, key: w.opts.Key,
 	}
 	if err := w.store(file); err != nil {
 		return err

@@ -15,11 +15,21 @@
 // sums of the lengths before them. The hash is the first 16 bytes of the BLAKE3
 // of the stored frame. A frame holds at most [MaxPlain] plain bytes; one that a
 // codec does not shrink is stored raw.
+//
+// In a sealed object each frame, compressed or not, is sealed under the object's own key
+// with its number, which makes it [seal.Overhead] bytes longer; hashes are of what is
+// stored. It differs in its magic and in its trailer, before which the salt of the key
+// stands:
+//
+//	magic   = "varve sealed v1\n"
+//	trailer = salt (32) ‖ number of entries (4) ‖ length of the index with its trailer (4) ‖ "varvekey"
 package frame
 
 const (
-	magic        = "varve frames v1\n"
-	trailerMagic = "varveidx"
+	magic              = "varve frames v1\n"
+	trailerMagic       = "varveidx"
+	sealedMagic        = "varve sealed v1\n"
+	sealedTrailerMagic = "varvekey"
 
 	entrySize   = 4 + 4 + 1 + hashSize
 	trailerSize = 4 + 4 + len(trailerMagic)

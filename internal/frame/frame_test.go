@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/varvekv/varve/internal/seal"
 )
 
 // memory is a Source that counts what it is asked for.
@@ -48,10 +50,23 @@ func noise(n int) []byte {
 
 func write(t testing.TB, c Codec, plain []byte) ([]byte, Facts) {
 	t.Helper()
+	return writeUnder(t, nil, c, plain)
+}
+
+// sealed writes the object named "object", under a key.
+func sealed(t testing.TB, key *seal.DataKey, c Codec, plain []byte) ([]byte, Facts) {
+	t.Helper()
+	o, err := key.NewObject("object")
+	require.NoError(t, err)
+	return writeUnder(t, o, c, plain)
+}
+
+func writeUnder(t testing.TB, sealing *seal.Object, c Codec, plain []byte) ([]byte, Facts) {
+	t.Helper()
 	w, err := NewWriter(c)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, w.Reset(&out))
+	require.NoError(t, w.Reset(&out, sealing))
 	for p := plain; len(p) > 0; {
 		n := min(len(p), 1+len(plain)/7)
 		_, err := w.Write(p[:n])
@@ -77,7 +92,7 @@ func TestRoundTrip(t *testing.T) {
 
 				src := &memory{b: stored}
 				require.NoError(t, CheckHash(t.Context(), src, f))
-				r, err := Open(t.Context(), src, f)
+				r, err := Open(t.Context(), src, f, Key{})
 				require.NoError(t, err)
 				var out bytes.Buffer
 				require.NoError(t, r.WriteTo(t.Context(), &out))
@@ -100,7 +115,7 @@ func TestEverySmallSize(t *testing.T) {
 			for _, plain := range [][]byte{bytes.Repeat([]byte("ab"), n)[:n], text(n)} {
 				stored, codec := enc.encode(plain)
 				f := entry{plain: uint32(n), stored: uint32(len(stored)), codec: codec}
-				require.NoError(t, f.validate(), "codec %d, %d bytes", c, n)
+				require.NoError(t, f.validate(0), "codec %d, %d bytes", c, n)
 				got, err := dec.decode(nil, stored, f)
 				require.NoError(t, err, "codec %d, %d bytes", c, n)
 				require.True(t, bytes.Equal(plain, got), "codec %d, %d bytes", c, n)
@@ -123,7 +138,7 @@ func TestHandleReadsAnyRange(t *testing.T) {
 	plain := text(5*PlainSize + 99)
 	stored, f := write(t, Zstd, plain)
 	src := &memory{b: stored}
-	r, err := Open(t.Context(), src, f)
+	r, err := Open(t.Context(), src, f, Key{})
 	require.NoError(t, err)
 
 	h := r.NewHandle()
@@ -157,7 +172,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 		damaged[i] ^= 1 << (i % 8)
 		src := &memory{b: damaged}
 		require.Error(t, CheckHash(t.Context(), src, f), "byte %d", i)
-		r, err := Open(t.Context(), src, f)
+		r, err := Open(t.Context(), src, f, Key{})
 		if err == nil {
 			err = r.WriteTo(t.Context(), io.Discard)
 		}
@@ -178,7 +193,7 @@ func TestFactsAreBelievedOnlyIfTheyFit(t *testing.T) {
 	} {
 		g := f
 		edit(&g)
-		_, err := Open(t.Context(), &memory{b: stored}, g)
+		_, err := Open(t.Context(), &memory{b: stored}, g, Key{})
 		var corrupt *CorruptError
 		require.ErrorAs(t, err, &corrupt, name)
 	}
@@ -186,14 +201,16 @@ func TestFactsAreBelievedOnlyIfTheyFit(t *testing.T) {
 
 func FuzzDecodeIndex(f *testing.F) {
 	stored, facts := write(f, Zstd, text(2*PlainSize))
-	f.Add(stored[facts.Size-facts.IndexSize:], facts.Size)
-	f.Add([]byte(trailerMagic), int64(16))
-	f.Fuzz(func(t *testing.T, b []byte, size int64) {
-		x, err := decodeIndex(b, size)
+	f.Add(stored[facts.Size-facts.IndexSize:], facts.Size, false)
+	stored, facts = sealed(f, seal.NewDataKey(), Zstd, text(2*PlainSize))
+	f.Add(stored[facts.Size-facts.IndexSize:], facts.Size, true)
+	f.Add([]byte(trailerMagic), int64(16), false)
+	f.Fuzz(func(t *testing.T, b []byte, size int64, sealed bool) {
+		x, end, err := decodeIndex(b, size, sealed)
 		if err != nil {
 			return
 		}
-		require.Equal(t, b, x.encode())
+		require.Equal(t, b, x.encode(end))
 		require.Equal(t, size, x.framesEnd()+int64(len(b)))
 	})
 }
@@ -207,7 +224,7 @@ func FuzzDecodeFrame(f *testing.F) {
 	f.Add(z, uint32(1000), uint8(Zstd))
 	f.Fuzz(func(t *testing.T, stored []byte, plain uint32, codec uint8) {
 		e := entry{plain: plain, stored: uint32(len(stored)), codec: Codec(codec)}
-		if e.validate() != nil {
+		if e.validate(0) != nil {
 			return
 		}
 		d, err := newDecoder()
@@ -227,7 +244,7 @@ func BenchmarkWriter(b *testing.B) {
 				b.SetBytes(int64(len(plain)))
 				b.ReportAllocs()
 				for b.Loop() {
-					require.NoError(b, w.Reset(io.Discard))
+					require.NoError(b, w.Reset(io.Discard, nil))
 					_, err := w.Write(plain)
 					require.NoError(b, err)
 					_, err = w.Finish()

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/zeebo/blake3"
+
+	"github.com/varvekv/varve/internal/seal"
 )
 
 // Source is a stored object of known size.
@@ -35,13 +37,21 @@ func corruptf(want, format string, args ...any) error {
 type Reader struct {
 	src   Source
 	index index
+	magic string
+	seal  *seal.Object // nil: not sealed
 	dec   *decoder
 
 	largest uint32 // stored bytes of a frame
 }
 
+// Key is what an object is sealed under: the key of its layer, and its name.
+type Key struct {
+	Layer *seal.DataKey // nil: the object is not sealed
+	Name  string
+}
+
 // Open fetches the index and checks it against f. It trusts f alone.
-func Open(ctx context.Context, src Source, f Facts) (*Reader, error) {
+func Open(ctx context.Context, src Source, f Facts, key Key) (*Reader, error) {
 	if f.IndexSize < int64(trailerSize) || f.IndexSize > MaxIndex || f.IndexSize > f.Size-int64(len(magic)) {
 		return nil, corruptf("a frame index", "one of %d bytes in an object of %d", f.IndexSize, f.Size)
 	}
@@ -52,7 +62,7 @@ func Open(ctx context.Context, src Source, f Facts) (*Reader, error) {
 	if got := formatHash(blake3.Sum256(buf)); got != f.IndexHash {
 		return nil, corruptf("frame index "+f.IndexHash, "%s", got)
 	}
-	x, err := decodeIndex(buf, f.Size)
+	x, t, err := decodeIndex(buf, f.Size, key.Layer != nil)
 	if err != nil {
 		return nil, corruptf("a frame index", "%v", err)
 	}
@@ -64,6 +74,12 @@ func Open(ctx context.Context, src Source, f Facts) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{src: src, index: x, dec: dec}
+	r.magic, _ = t.magics()
+	if t.sealed {
+		if r.seal, err = key.Layer.Object(t.salt, key.Name); err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range x {
 		r.largest = max(r.largest, e.stored)
 	}
@@ -78,6 +94,12 @@ func (r *Reader) check(dst, stored []byte, i int) ([]byte, error) {
 	f := r.index[i]
 	if got := sum(stored); got != f.hash {
 		return nil, corruptf(fmt.Sprintf("frame %d %s", i, hex.EncodeToString(f.hash[:])), "%s", hex.EncodeToString(got[:]))
+	}
+	if r.seal != nil {
+		var err error
+		if stored, err = r.seal.Open(stored[:0], stored, uint64(i), nil); err != nil {
+			return nil, corruptf(fmt.Sprintf("frame %d as it was sealed", i), "%v", err)
+		}
 	}
 	plain, err := r.dec.decode(dst, stored, f)
 	if err != nil {
@@ -94,12 +116,12 @@ func (r *Reader) WriteTo(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	head := make([]byte, len(magic))
+	head := make([]byte, len(r.magic))
 	if _, err := io.ReadFull(s, head); err != nil {
 		return err
 	}
-	if string(head) != magic {
-		return corruptf(fmt.Sprintf("%q", magic), "%q", head)
+	if string(head) != r.magic {
+		return corruptf(fmt.Sprintf("%q", r.magic), "%q", head)
 	}
 	var stored, plain []byte
 	for i := range r.index {

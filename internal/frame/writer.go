@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/zeebo/blake3"
+
+	"github.com/varvekv/varve/internal/seal"
 )
 
 // Facts describe a finished object. They are what its reader must be given.
@@ -31,6 +33,8 @@ type Writer struct {
 	plain []byte
 	index index
 	whole *blake3.Hasher
+	seal  *seal.Object // nil: not sealed
+	buf   []byte       // of a sealed frame
 
 	content *blake3.Hasher // nil: not asked for
 }
@@ -47,12 +51,20 @@ func NewWriter(c Codec) (*Writer, error) {
 // HashContent makes Facts have the content hash of the next object.
 func (w *Writer) HashContent() { w.content = blake3.New() }
 
-// Reset begins a new object on w. Every Write on w is of bytes that w may not
-// keep, and that are overwritten later.
-func (w *Writer) Reset(dst io.Writer) error {
-	w.w, w.plain, w.index = dst, w.plain[:0], w.index[:0]
+// Reset begins a new object on w, sealed unless sealing is nil. Every Write on w is of
+// bytes that w may not keep, and that are overwritten later.
+func (w *Writer) Reset(dst io.Writer, sealing *seal.Object) error {
+	w.w, w.plain, w.index, w.seal = dst, w.plain[:0], w.index[:0], sealing
 	w.whole.Reset()
+	magic, _ := w.trailer().magics()
 	return w.emit([]byte(magic))
+}
+
+func (w *Writer) trailer() (t trailer) {
+	if w.seal != nil {
+		t = trailer{sealed: true, salt: w.seal.Salt}
+	}
+	return t
 }
 
 // Write takes plain bytes and keeps no reference to them.
@@ -82,10 +94,10 @@ func (w *Writer) Finish() (Facts, error) {
 			return Facts{}, err
 		}
 	}
-	if w.index.encodedSize() > MaxIndex {
+	if w.index.encodedSize(w.trailer()) > MaxIndex {
 		return Facts{}, fmt.Errorf("frame: index of %d frames is too long", len(w.index))
 	}
-	idx := w.index.encode()
+	idx := w.index.encode(w.trailer())
 	if err := w.emit(idx); err != nil {
 		return Facts{}, err
 	}
@@ -105,11 +117,15 @@ func (w *Writer) Finish() (Facts, error) {
 
 func (w *Writer) flush() error {
 	stored, codec := w.enc.encode(w.plain)
+	if w.seal != nil {
+		w.buf = w.seal.Seal(w.buf[:0], stored, uint64(len(w.index)), nil)
+		stored = w.buf
+	}
 	e := entry{plain: uint32(len(w.plain)), stored: uint32(len(stored)), codec: codec, hash: sum(stored)}
 	w.index = w.index.add(e)
 	if w.content != nil {
 		plain := e.hash
-		if codec != Raw {
+		if codec != Raw || w.seal != nil {
 			plain = sum(w.plain)
 		}
 		if _, err := w.content.Write(plain[:]); err != nil {
