@@ -224,10 +224,12 @@ func TestWholeStore(t *testing.T) {
 	w := newTown(t, memkv.Options{})
 	layer := w.backup(varve.Cluster(w.store), varve.BackupOptions{})
 
+	_, err := w.collection().Verify(t.Context(), layer.ID, &varve.VerifyOptions{Level: varve.VerifyRehearsal, Scratch: newStore(t, nil)})
+	require.NoError(t, err, "the scratch store has no regions")
 	fresh := w.empty()
 	defaults := townObjects()[systemID-1:]
 	settings := export.Object{ID: 30, Parent: systemID, Kind: export.SystemObject, Name: "settings", Spans: tableSpans(30, 0), System: true}
-	_, err := fresh.PutObjects(append(defaults, settings)...)
+	_, err = fresh.PutObjects(append(defaults, settings)...)
 	require.NoError(t, err)
 	fresh.Set([]byte("030/0/color"), []byte("blue"))
 	fresh.Set([]byte("008/0/0001"), []byte("root"))
@@ -410,6 +412,8 @@ func TestObjectsWithoutData(t *testing.T) {
 	require.NoError(t, err)
 	first := w.backup(w.databases("new"), varve.BackupOptions{})
 	require.Empty(t, first.Manifest.Spans)
+	_, err = w.collection().Verify(t.Context(), first.ID, &varve.VerifyOptions{Level: varve.VerifyRehearsal, Scratch: newStore(t, nil)})
+	require.NoError(t, err)
 	to := w.empty()
 	w.restore(varve.Databases(to, "new"), varve.RestoreOptions{})
 	require.Equal(t, []string{"new"}, paths(t, to))

@@ -25,6 +25,8 @@
 //
 //   - store: a key-value database, seen through an adapter of package export
 //   - target: what of a store is backed up or restored, see [Targets]
+//   - object: what a store calls a part of its data: a database, a table, a view
+//   - catalog: all objects of a moment
 //   - span: an interval of keys [Start, End)
 //   - timestamp: a position in one store's history; it orders, a clock does not
 //   - revision: one stored value of a key, in a store that keeps several
@@ -61,8 +63,8 @@
 // more is encoded anew, as is one that the store has compressed in its blocks and that is
 // to be stored compressed: in larger frames it is smaller.
 //
-// Jobs that survive their process, catalogs of named tables, expiry, compaction and
-// encryption are not in this version.
+// Jobs that survive their process, expiry, compaction and encryption are not in this
+// version.
 //
 // # Chains
 //
@@ -110,6 +112,15 @@
 //
 // Writes that are not committed are neither skipped nor waited for without end: what is
 // behind one is exported later, and [LockOptions] say when its holder must give way.
+//
+// # Databases and tables
+//
+// A store with a catalog, see [export.Cataloger], has names for its data. [Databases] and
+// [Tables] are found by them: at the moment that is backed up in the store, and at the one
+// that is restored in the layer. Objects travel in the layer, and appear with their data, in
+// one step, also under other names and other keys. What is created, dropped, truncated or
+// renamed between layers is in each of them what it was at its end. docs/catalog.md says
+// more.
 //
 // # The guarantee
 //

@@ -314,7 +314,7 @@ func (r *restore) moved(s Span) Span {
 // overSystem finds a destination that has nothing but system objects, which are what every
 // store has: a whole store takes their place.
 func (r *restore) overSystem(ctx context.Context) (err error) {
-	if r.opts.Replace {
+	if r.opts.Replace || len(r.placed) == 0 {
 		return nil
 	}
 	s, err := r.targets.store.Snapshot(ctx, export.SnapshotOptions{})

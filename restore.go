@@ -99,7 +99,8 @@ func Restore(ctx context.Context, targets Targets, collectionURL string, opts *R
 }
 
 // Restore loads the targets into the store they name. Cluster restores a whole
-// store into an empty one, which gets a new lineage; Spans restores just those.
+// store into an empty one, which gets a new lineage; Databases and Tables restore objects, as
+// the layer names them, to where the store has room for them; Spans restores just those.
 // Nothing is visible in the store until all of it is; if the restore fails or ctx
 // is cancelled, nothing is left behind, unless the error wraps
 // [export.ErrCommitAgain]: all of it is visible then and may not survive a crash. Nobody else may write to the spans
@@ -117,7 +118,7 @@ func (c *Collection) Restore(ctx context.Context, targets Targets, opts *Restore
 }
 
 // restore is the whole of it. The destination is not touched before the layers are
-// found complete, and shows nothing before Commit.
+// found complete and there is room for what they have, and shows nothing before Commit.
 func (r *restore) restore(ctx context.Context) (_ *Restored, err error) {
 	if err := r.resolve(ctx); err != nil {
 		return nil, err

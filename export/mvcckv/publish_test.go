@@ -187,6 +187,25 @@ func TestPublishConflicts(t *testing.T) {
 	require.NoError(t, tx.Rollback())
 }
 
+// TestPublishRenames: an object that is replaced by itself under another name has the
+// former one no more.
+func TestPublishRenames(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, nil)
+	bank := create(t, s, 1, "bank")
+	bank.Name = "vault"
+	in := ingest(t, s, export.IngestOptions{Replace: true})
+	require.NoError(t, in.(export.CatalogIngester).Publish(t.Context(), []export.Object{bank}))
+	require.NoError(t, in.Commit(t.Context()))
+	tx := begin(t, s, nil)
+	defer func() { require.NoError(t, tx.Rollback()) }()
+	found, err := tx.FindObject(t.Context(), "vault")
+	require.NoError(t, err)
+	require.Equal(t, bank, found)
+	_, err = tx.FindObject(t.Context(), "bank")
+	require.ErrorIs(t, err, mvcckv.ErrNotFound)
+}
+
 // TestCatalogTravelsAsData: the rows of a catalog come with those of a whole store, and
 // what is published of it as well changes nothing.
 func TestCatalogTravelsAsData(t *testing.T) {
