@@ -297,6 +297,8 @@ func TestDamagedSealedLayer(t *testing.T) {
 			damages++
 			_, err := s.collection().Verify(t.Context(), tip, nil)
 			require.Error(t, err, "damage %d of %s", i, name)
+			_, err = s.collection().Verify(t.Context(), tip, &varve.VerifyOptions{Level: varve.VerifyOrder})
+			require.Error(t, err, "damage %d of %s, to the order of keys", i, name)
 			keys := s.keys
 			s.keys = nil
 			_, err = s.collection().Verify(t.Context(), tip, nil)

@@ -184,9 +184,9 @@ func (v *verification) resolve(ctx context.Context, from string) (err error) {
 		v.report.Chain = append(v.report.Chain, l.LayerInfo)
 	}
 	var errs []error
-	read := readFileList
-	if v.opts.Level < VerifyOrder {
-		read = shownList
+	read := shownList
+	if v.opts.Level >= VerifyOrder {
+		read = openList
 	}
 	v.content, errs = v.bucket.readable(ctx, v.chain.Layers, read)
 	for _, err := range errs {
