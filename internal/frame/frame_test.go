@@ -199,6 +199,34 @@ func TestFactsAreBelievedOnlyIfTheyFit(t *testing.T) {
 	}
 }
 
+// TestDamagedBeginning is found by whoever reads the first frame, in whatever way.
+func TestDamagedBeginning(t *testing.T) {
+	t.Parallel()
+	plain := text(2*PlainSize + 5)
+	key := seal.NewDataKey()
+	stored, f := write(t, Zstd, plain)
+	closed, g := sealed(t, key, Zstd, plain)
+	for _, o := range []struct {
+		stored []byte
+		facts  Facts
+		key    Key
+	}{{stored, f, Key{}}, {closed, g, Key{key, "object"}}} {
+		for i := range len(magic) {
+			damaged := bytes.Clone(o.stored)
+			damaged[i] ^= 0x20
+			r, err := Open(t.Context(), &memory{b: damaged}, o.facts, o.key)
+			require.NoError(t, err)
+			h := r.NewHandle()
+			p := make([]byte, 1)
+			require.NoError(t, h.ReadAt(t.Context(), p, PlainSize), "another frame")
+			var corrupt *CorruptError
+			require.ErrorAs(t, h.ReadAt(t.Context(), p, 7), &corrupt)
+			require.ErrorAs(t, r.WriteTo(t.Context(), io.Discard), &corrupt)
+			require.NoError(t, h.Close())
+		}
+	}
+}
+
 func FuzzDecodeIndex(f *testing.F) {
 	stored, facts := write(f, Zstd, text(2*PlainSize))
 	f.Add(stored[facts.Size-facts.IndexSize:], facts.Size, false)
