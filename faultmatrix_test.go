@@ -192,7 +192,7 @@ func TestFaultMatrix(t *testing.T) {
 			for i, op := range calls {
 				committed := done
 				for _, h := range happenings() {
-					if h.only != nil && !slices.Contains(h.only, op.Kind) || !m.takes() {
+					if h.only != nil && !slices.Contains(h.only, op.Kind) || !m.takes(false) {
 						continue
 					}
 					t.Run(fmt.Sprintf("%s/%s/%d %s %s/%s", mode.name, a.name, i+1, op.Kind, role(op.Key), h.name), func(t *testing.T) {
@@ -218,6 +218,7 @@ func (a act) suffer(t *testing.T, h happening, n int, op faultblob.Op, committed
 		require.NoError(t, err, "what follows the commit must not undo it")
 	case h.hurried:
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+	case h.cancel && a.name == "verify" && err == nil: // all was read, by a driver that did not look at the context
 	case h.cancel:
 		require.ErrorIs(t, err, context.Canceled)
 	case h.dies:

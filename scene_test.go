@@ -70,9 +70,11 @@ func (s *scene) newStore() *memkv.Store {
 	return newStore(s, &memkv.Options{SingleRevision: !s.opts.RevisionHistory, PartitionBytes: 4 << 10, Now: func() time.Time { return *now }})
 }
 
-func (s *scene) collection() *varve.Collection {
+func (s *scene) collection() *varve.Collection { return s.collectionUnder(s.keys) }
+
+func (s *scene) collectionUnder(keys []varve.Key) *varve.Collection {
 	now := s.now
-	return collectionIn(s, s.bucket, &varve.CollectionOptions{Encryption: s.keys, Now: func() time.Time { return *now }})
+	return collectionIn(s, s.bucket, &varve.CollectionOptions{Encryption: keys, Now: func() time.Time { return *now }})
 }
 
 func (s *scene) targets(store export.Store) varve.Targets {

@@ -19,12 +19,16 @@ var (
 // matrix is generated cases, of which a run takes every so many-th unless it is to take all.
 type matrix struct {
 	*testing.T
-	every, next int
+	every map[bool]int // of cases that are rare, and of others
+	next  map[bool]int
 
 	mu     sync.Mutex
 	passed map[string]int // by column
 	all    int            // cases there are
 }
+
+// rareness is how many times more often a case is taken of which there are few.
+const rareness = 20
 
 // newMatrix prints its totals when all cases have ended.
 func newMatrix(t *testing.T, every int) *matrix {
@@ -40,16 +44,19 @@ func newMatrix(t *testing.T, every int) *matrix {
 	} else {
 		t.Logf("every %dth case; replay with: go test -run '^%s$' . -args -torture.seed %d", every, t.Name(), seed)
 	}
-	m := &matrix{T: t, every: every, next: int(seed % uint64(every)), passed: map[string]int{}}
+	m := &matrix{T: t, every: map[bool]int{false: every, true: max(1, every/rareness)}, next: map[bool]int{}, passed: map[string]int{}}
+	for rare, n := range m.every {
+		m.next[rare] = int(seed % uint64(n))
+	}
 	t.Cleanup(func() { t.Log(m.totals()) })
 	return m
 }
 
 // takes reports whether the next case is one of this run.
-func (m *matrix) takes() bool {
+func (m *matrix) takes(rare bool) bool {
 	m.all++
-	m.next = (m.next + 1) % m.every
-	return m.next == 0
+	m.next[rare] = (m.next[rare] + 1) % m.every[rare]
+	return m.next[rare] == 0
 }
 
 // pass counts cases that are as they must be.
