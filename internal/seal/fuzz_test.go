@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,11 +24,11 @@ func FuzzUnwrap(f *testing.F) {
 	require.NoError(f, err)
 	secret := cheap("correct horse")
 	ctx := context.Background()
-	genuine := map[string]bool{}
+	only, err := ParseDataKey(bytes.Repeat([]byte{7}, KeySize)) // that was ever wrapped, also by other processes that fuzz
+	require.NoError(f, err)
 	for _, k := range []Key{recipient, keeper, secret} {
-		w, err := k.Wrap(ctx, NewDataKey(), scope)
+		w, err := k.Wrap(ctx, only, scope)
 		require.NoError(f, err)
-		genuine[string(w.Key)] = true
 		f.Add(w.Kind, []byte(w.Needs), w.Key)
 		f.Add(w.Kind, []byte(w.Needs), w.Key[:len(w.Key)-1])
 		f.Add(w.Kind, []byte(`{"time":99,"memory_kib":1048577,"threads":255}`), w.Key)
@@ -41,8 +42,7 @@ func FuzzUnwrap(f *testing.F) {
 		w := Wrapped{Kind: kind, Needs: needs, Key: key}
 		for _, k := range []Key{recipient, identity, keeper, secret} {
 			if got, err := k.Unwrap(ctx, w, scope); err == nil {
-				require.True(t, genuine[string(key)], "%s opens", kind)
-				require.NotNil(t, got)
+				require.Equal(t, only.Bytes(), got.Bytes(), "%s opens", kind)
 			}
 		}
 	})
