@@ -4,6 +4,7 @@ FUZZTIME ?= 20s
 BENCH ?= .
 BENCHFLAGS ?= -benchtime 1x
 SIZE ?= 1GB
+TORTURES ?= FaultMatrix|DamageMatrix|StaleListings|NoRightToDelete|DiskFillsUp|PowerIsLost
 
 .PHONY: check
 check:
@@ -42,7 +43,12 @@ peers:
 mutants:
 	go test -timeout 30m -run '^TestMutants$$' -v . -mutants
 
+# Every case of the generated matrices, of which `make test` takes a part.
+.PHONY: torture
+torture:
+	bash -o pipefail -c "go test -timeout 3h -run '^Test($(TORTURES))\$$' -v . -torture | grep -v -e '^===' -e '^ *--- PASS'"
+
 .PHONY: nightly
-nightly: mutants
+nightly: mutants torture
 	go test -race -count 3 -shuffle on -timeout 2h ./...
 	$(MAKE) fuzz FUZZTIME=5m

@@ -108,6 +108,7 @@ type damage struct {
 	kind string
 	body []byte // nil: the object is gone
 	at   int    // first byte that differs
+	with string // the object that it was swapped with
 }
 
 // boundaries are the offsets in an object where one of its parts ends.
