@@ -1,7 +1,6 @@
 package varve_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -210,7 +209,7 @@ func TestPowerIsLost(t *testing.T) {
 			}
 			require.Equal(t, want, contentOn(t, d.lost[len(d.lost)-1]), "what Restore has returned is durable")
 			require.Positive(t, found[false])
-			t.Log(fmt.Sprintf("%d crashes: %d left nothing, %d all of it", len(d.lost), found[false], found[true]))
+			t.Logf("%d crashes: %d left nothing, %d all of it", len(d.lost), found[false], found[true])
 		})
 	}
 }
