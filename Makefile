@@ -4,6 +4,7 @@ FUZZTIME ?= 20s
 BENCH ?= .
 BENCHFLAGS ?= -benchtime 1x
 SIZE ?= 1GB
+TORTURES ?= FaultMatrix|DamageMatrix|StaleListings|NoRightToDelete|DiskFillsUp|PowerIsLost
 
 .PHONY: check
 check:
@@ -51,7 +52,12 @@ long:
 	go test -timeout 1h -run '^TestTimeFilterLarge$$' -v ./export/mvcckv -filter.mb 1000
 	go test -timeout 1h -run '^TestTimeFilterLarge$$' -v ./export/mvcckv -filter.mb 1000 -filter.value 100
 
+# Every case of the generated matrices, of which `make test` takes a part.
+.PHONY: torture
+torture:
+	bash -o pipefail -c "go test -timeout 3h -run '^Test($(TORTURES))\$$' -v . -torture | grep -v -e '^===' -e '^ *--- PASS'"
+
 .PHONY: nightly
-nightly: mutants long
+nightly: mutants long torture
 	go test -race -count 3 -shuffle on -timeout 2h ./...
 	$(MAKE) fuzz FUZZTIME=5m

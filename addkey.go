@@ -15,20 +15,20 @@ type keyRecord struct {
 	CreatedAt time.Time    `json:"created_at"`
 }
 
-// maxAddedKeys bounds what is read to open a layer.
+// maxAddedKeys bounds how many objects are read to open a layer, whatever is in them.
 const maxAddedKeys = 256
 
 // addedKeys are those that AddKey has wrapped the data key for. One that cannot be read is
 // passed over: others may open the layer.
 func (b *collectionBucket) addedKeys(ctx context.Context, m *Manifest) ([]seal.Wrapped, error) {
 	var out []seal.Wrapped
-	prefix := m.Path + "/" + keyFolder
+	prefix, seen := m.Path+"/"+keyFolder, 0
 	for object, err := range b.List(ctx, prefix) {
 		name := object.Key
 		if err != nil {
 			return nil, storageError("list", prefix, err)
 		}
-		if len(out) == maxAddedKeys {
+		if seen++; seen > maxAddedKeys {
 			break
 		}
 		body, err := b.Get(ctx, name, maxKeyRecord)

@@ -88,7 +88,8 @@ func (c *content) fit(order *export.Order) error {
 		if !f.form.Reads(f.Format, f.KeySchema) {
 			return &FormatError{Object: fileListObject(f.layer.Path), Feature: fmt.Sprintf("the key schema %q of %s", f.KeySchema, f.Path)}
 		}
-		if f.Span.IsEmpty(order) || !slices.ContainsFunc(f.layer.Spans, func(s Span) bool { return s.Covers(order, f.Span) }) {
+		around := spansFrom(order, f.layer.Spans, f.Span.Start)
+		if f.Span.IsEmpty(order) || len(around) == 0 || !around[0].Covers(order, f.Span) {
 			return &CorruptError{Object: fileListObject(f.layer.Path), Want: "files in the layer's spans", Got: f.Path + " of " + f.Span.String()}
 		}
 		if i > 0 && f.meets(&c.files[i-1], order) {

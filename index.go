@@ -26,14 +26,18 @@ type index struct {
 
 	accepted map[string]bool // answers so far
 	tips     map[string]tip
+	depth    int // of the search for a tip
 	orphaned map[Timestamp]bool
 	walked   bool // the collection was searched for layers that no entry names
 }
 
+// maxEntries bounds the index of a collection: a layer every hour for a century.
+const maxEntries = 1 << 20
+
 // readIndex lists the entries: one LIST, no manifest is read.
 func readIndex(ctx context.Context, b *collectionBucket) (*index, error) {
 	x := &index{b: b, accepted: map[string]bool{}, byID: map[string]LayerInfo{}}
-	claims := map[string][]LayerInfo{}
+	claims, n := map[string][]LayerInfo{}, 0
 	for object, err := range b.List(ctx, indexPrefix) {
 		if err != nil {
 			return nil, storageError("list", indexPrefix, err)
@@ -43,6 +47,9 @@ func readIndex(ctx context.Context, b *collectionBucket) (*index, error) {
 			continue // somebody else's object
 		}
 		claims[l.ID] = append(claims[l.ID], l)
+		if n++; n > maxEntries {
+			return nil, &CorruptError{Object: indexPrefix, Want: fmt.Sprintf("at most %d entries", maxEntries), Got: "more"}
+		}
 	}
 	for _, entries := range claims {
 		l, ok, err := x.genuine(ctx, entries)
@@ -101,17 +108,9 @@ func isNoLayer(err error) bool {
 	return errors.Is(err, ErrNoLayer) || errors.As(err, &corrupt) || errors.As(err, &format)
 }
 
-// after are the entries that claim to extend l. One that does not end later than
-// its parent is no layer of ours, and would lead in circles.
-func (x *index) after(l LayerInfo) iter.Seq[LayerInfo] {
-	return func(yield func(LayerInfo) bool) {
-		for _, id := range x.children[l.ID] {
-			if child := x.byID[id]; child.End.Compare(l.End) > 0 && !yield(child) {
-				return
-			}
-		}
-	}
-}
+// isAfter reports whether a child may extend its parent. One that does not end later is no
+// layer of ours, and would lead in circles.
+func (x *index) isAfter(child, parent LayerInfo) bool { return child.End.Compare(parent.End) > 0 }
 
 // newestFirst orders layers by end and, among equal ends, by ID.
 func newestFirst(a, b LayerInfo) int {
@@ -120,27 +119,57 @@ func newestFirst(a, b LayerInfo) int {
 
 // accept reports whether the layer is committed. One that a committed layer
 // extends is; of others the manifest is looked at: a single small read, whose
-// first bytes tell a layer from one that was declared dead.
+// first bytes tell a layer from one that was declared dead. Chains of entries may be
+// as long as somebody liked to make them: the way up is kept in a list.
 func (x *index) accept(ctx context.Context, id string) (bool, error) {
-	if ok, known := x.accepted[id]; known {
-		return ok, nil
+	up := []*climb{{id: id}}
+	for len(up) > 0 {
+		at := up[len(up)-1]
+		if _, known := x.accepted[at.id]; known {
+			up = up[:len(up)-1]
+			continue
+		}
+		child, known := x.unknownChild(at)
+		switch {
+		case x.accepted[at.id]:
+		case known:
+			ok, err := committed(ctx, x.b.Bucket, x.byID[at.id].Path)
+			if err != nil {
+				return false, err
+			}
+			x.accepted[at.id] = ok
+		default:
+			up = append(up, &climb{id: child})
+		}
 	}
-	for child := range x.after(x.byID[id]) {
-		ok, err := x.accept(ctx, child.ID)
-		if err != nil {
-			return false, err
+	return x.accepted[id], nil
+}
+
+// climb is a layer whose children are asked one after the other.
+type climb struct {
+	id   string
+	next int // of its children
+}
+
+// unknownChild is the next child of which it must be found out whether it is accepted. A
+// child that is makes its parent accepted; allKnown says that none is left to ask.
+func (x *index) unknownChild(at *climb) (id string, allKnown bool) {
+	children := x.children[at.id]
+	for ; at.next < len(children); at.next++ {
+		id := children[at.next]
+		if !x.isAfter(x.byID[id], x.byID[at.id]) {
+			continue
+		}
+		ok, known := x.accepted[id]
+		if !known {
+			return id, false
 		}
 		if ok {
-			x.accepted[id] = true
-			return true, nil
+			x.accepted[at.id] = true
+			return "", true
 		}
 	}
-	ok, err := committed(ctx, x.b.Bucket, x.byID[id].Path)
-	if err != nil {
-		return false, err
-	}
-	x.accepted[id] = ok
-	return ok, nil
+	return "", true
 }
 
 // all yields the committed layers, newest first.
@@ -222,6 +251,10 @@ func (x *index) tip(ctx context.Context, l LayerInfo) (tip, error) {
 	if t, known := x.tips[l.ID]; known {
 		return t, nil
 	}
+	if x.depth++; x.depth > maxLayers {
+		return tip{}, tooLong(l)
+	}
+	defer func() { x.depth-- }()
 	best := tip{layer: l}
 	children, err := x.successors(ctx, l)
 	if err != nil {
@@ -255,7 +288,7 @@ func (x *index) successors(ctx context.Context, l LayerInfo) ([]LayerInfo, error
 	for _, parent := range []string{l.ID, other} {
 		for _, id := range x.children[parent] {
 			child := x.byID[id]
-			if parent == "" || child.End.Compare(l.End) <= 0 || parent == other && child.Start != l.End || retired[id] {
+			if parent == "" || !x.isAfter(child, l) || parent == other && child.Start != l.End || retired[id] {
 				continue
 			}
 			ok, err := x.accept(ctx, id)

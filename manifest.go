@@ -113,6 +113,14 @@ const maxRows = 1 << 26
 // maxObjects bounds how many versions of objects a layer lists.
 const maxObjects = 1 << 24
 
+// leastFile and leastRow are fewer bytes than an entry of a file list takes, however well
+// the list is compressed: the two hashes of a file are 64 bytes of chance, the sum in a row
+// is 16. So a reader needs memory as there are stored bytes, not as somebody says.
+const (
+	leastFile = 32
+	leastRow  = 8
+)
+
 func (m *Manifest) info() LayerInfo {
 	return LayerInfo{ID: m.Layer, ParentID: m.Parent, ChainID: m.Chain, Path: m.Path, Start: m.Start, End: m.End}
 }
@@ -198,7 +206,13 @@ func (l FileList) validate() error {
 		return fmt.Errorf("file list of files of %d bytes", l.Stored)
 	}
 	f := l.file("")
-	return f.Validate()
+	if err := f.Validate(); err != nil {
+		return err
+	}
+	if l.Files*leastFile+l.Rows*leastRow > l.Size {
+		return fmt.Errorf("file list of %d files and %d rows in %d bytes", l.Files, l.Rows, l.Size)
+	}
+	return nil
 }
 
 // file is the file list as the table object that it is.

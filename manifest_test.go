@@ -284,14 +284,14 @@ func FuzzManifestBody(f *testing.F) {
 func FuzzDecodeRecord(f *testing.F) {
 	for kind, body := range map[recordKind]any{
 		kindCollection: collectionRecord{Collection: testID(1)}, kindClaim: claimRecord{Layer: testID(1), Job: testID(2)},
-		kindIndex: indexRecord{Layer: testID(1)}, kindRef: refRecord{Layer: testID(1), Holder: testID(2)}, kindRetired: retiredRecord{Layer: testID(1)}, kindVoid: struct{}{}, kindLayer: []int{1},
+		kindIndex: indexRecord{Layer: testID(1)}, kindRef: refRecord{Layer: testID(1), Holder: testID(2)}, kindRetired: retiredRecord{Layer: testID(1)}, kindKey: keyRecord{Layer: testID(1)}, kindVoid: struct{}{}, kindLayer: []int{1},
 	} {
 		b, err := encodeRecord(kind, body)
 		require.NoError(f, err)
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, kind := range []recordKind{kindCollection, kindClaim, kindIndex, kindLayer, kindVoid, kindRef, kindRetired} {
+		for _, kind := range []recordKind{kindCollection, kindClaim, kindIndex, kindLayer, kindVoid, kindRef, kindRetired, kindKey} {
 			var body json.RawMessage
 			if decodeRecord("o", b, kind, &body) != nil {
 				continue

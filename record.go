@@ -1,8 +1,10 @@
 package varve
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -50,7 +52,17 @@ func (r *record) UnmarshalJSON(b []byte) error {
 		}
 	}
 	type plain record
-	return json.Unmarshal(b, (*plain)(r))
+	if err := json.Unmarshal(b, (*plain)(r)); err != nil {
+		return err
+	}
+	if members["requires"] == nil && r.Requires != nil || members["sealed"] == nil && r.Sealed != nil {
+		return errors.New("a member with the name of another but for capitals")
+	}
+	// Base64 has bits at its end that decoders pass over, and line breaks.
+	if sealed, err := json.Marshal(r.Sealed); r.Sealed != nil && (err != nil || !bytes.Equal(members["sealed"], sealed)) {
+		return errors.New(`member "sealed" is not spelled as it is written`)
+	}
+	return nil
 }
 
 // recordHead is how many bytes of a record are enough to see its kind.

@@ -59,6 +59,7 @@ type resolver struct {
 	miss  *NoRestorePointError
 	known map[string]answer // ways to layers
 	seen  map[string]answer // ways to the layer at asOf, from layers above it
+	depth int               // of the search
 }
 
 type answer struct {
@@ -108,6 +109,9 @@ func (r *resolver) prefetch(ctx context.Context, tip LayerInfo) error {
 		if r.b.read[l.Path] == nil {
 			paths = append(paths, l.Path)
 		}
+		if len(paths) > maxLayers {
+			return tooLong(tip)
+		}
 	}
 	manifests, _, err := r.b.readAll(ctx, paths)
 	if err != nil {
@@ -156,14 +160,22 @@ func (r *resolver) findDown(ctx context.Context, l LayerInfo) (*way, error) {
 	if l.Full() {
 		return w, nil
 	}
+	if r.depth++; r.depth > maxLayers {
+		return nil, tooLong(l)
+	}
+	defer func() { r.depth-- }()
 	if w.below, err = r.best(ctx, m, r.down); err != nil {
 		return nil, err
 	}
 	w.count, w.bytes = w.count+w.below.count, w.bytes+w.below.bytes
 	if w.count > maxLayers {
-		return nil, &CorruptError{Object: manifestObject(l.Path), Want: fmt.Sprintf("a chain of at most %d layers", maxLayers), Got: "a longer one"}
+		return nil, tooLong(l)
 	}
 	return w, nil
+}
+
+func tooLong(l LayerInfo) error {
+	return &CorruptError{Object: manifestObject(l.Path), Want: fmt.Sprintf("a chain of at most %d layers", maxLayers), Got: "a longer one"}
 }
 
 // at is the best way from a full to the layer at or below l that ends at asOf, or has its
@@ -193,6 +205,10 @@ func (r *resolver) findAt(ctx context.Context, l LayerInfo) (*way, error) {
 	if l.Full() || l.End.Compare(r.asOf) < 0 {
 		return nil, r.miss
 	}
+	if r.depth++; r.depth > maxLayers {
+		return nil, tooLong(l)
+	}
+	defer func() { r.depth-- }()
 	return r.best(ctx, m, r.at)
 }
 

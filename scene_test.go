@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,10 @@ type scene struct {
 	keys   []varve.Key           // of the collection
 	states map[string]sceneState // of the layers, by ID
 	last   *varve.Layer          // the newest of them
+	engine export.Store          // what is backed up, if that is not store, which then holds the same
+	write  func(seed uint64)     // to store, and to engine
+	unseen func()                // looks at the destination of a restore that goes on
+	open   atomic.Int64          // see watched
 	call   func(op string)       // see watched
 	fail   func(op string, done bool) error
 }
@@ -49,6 +54,7 @@ func newScene(t testing.TB, opts varve.BackupOptions) *scene {
 	s := &scene{TB: t, bucket: faultblob.New(t, nil), now: &now, opts: opts, states: map[string]sceneState{}}
 	s.store = s.newStore()
 	fill(s.store, 100, 1)
+	s.write = s.change
 	return s
 }
 
@@ -64,9 +70,11 @@ func (s *scene) newStore() *memkv.Store {
 	return newStore(s, &memkv.Options{SingleRevision: !s.opts.RevisionHistory, PartitionBytes: 4 << 10, Now: func() time.Time { return *now }})
 }
 
-func (s *scene) collection() *varve.Collection {
+func (s *scene) collection() *varve.Collection { return s.collectionUnder(s.keys) }
+
+func (s *scene) collectionUnder(keys []varve.Key) *varve.Collection {
 	now := s.now
-	return collectionIn(s, s.bucket, &varve.CollectionOptions{Encryption: s.keys, Now: func() time.Time { return *now }})
+	return collectionIn(s, s.bucket, &varve.CollectionOptions{Encryption: keys, Now: func() time.Time { return *now }})
 }
 
 func (s *scene) targets(store export.Store) varve.Targets {
@@ -96,7 +104,11 @@ func (s *scene) attempt(ctx context.Context) error {
 	s.Helper()
 	kept, state := s.kept(), stateOf(s.store, s.spans...)
 	*s.now = s.now.Add(time.Hour)
-	layer, err := s.collection().Backup(ctx, s.targets(&watched{Store: s.store, call: s.call, fail: s.fail}), &s.opts)
+	var src export.Store = &watched{Store: s.store, call: s.call, fail: s.fail, open: &s.open}
+	if s.engine != nil {
+		src = s.engine
+	}
+	layer, err := s.collection().Backup(ctx, s.targets(src), &s.opts)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/varvekv/varve"
 	"github.com/varvekv/varve/export"
@@ -21,6 +22,13 @@ type watched struct {
 	// fails. nil: none does.
 	fail func(op string, done bool) error
 	edit func(span varve.Span, entries []export.Entry) []export.Entry // nil: it tells the truth
+	open *atomic.Int64                                                // snapshots and cursors; nil: nobody counts
+}
+
+func (w *watched) opens(n int64) {
+	if w.open != nil {
+		w.open.Add(n)
+	}
 }
 
 func (w *watched) calls(op string) {
@@ -79,10 +87,13 @@ func opened[C io.Closer](w *watched, op string, open func() (C, error)) (c C, er
 	isOpen := false
 	err = w.step(op, func() (err error) {
 		c, err = open()
-		isOpen = err == nil
+		if isOpen = err == nil; isOpen {
+			w.opens(1)
+		}
 		return err
 	})
 	if err != nil && isOpen {
+		w.opens(-1)
 		err = errors.Join(err, c.Close())
 	}
 	return c, err
@@ -126,7 +137,10 @@ func (s *watchedSnapshot) cursor(ctx context.Context, req export.Request) (expor
 	return &listed{entries: s.w.edit(req.Span, entries)}, err
 }
 
-func (s *watchedSnapshot) Close() error { return s.w.step("close snapshot", s.Snapshot.Close) }
+func (s *watchedSnapshot) Close() error {
+	s.w.opens(-1)
+	return s.w.step("close snapshot", s.Snapshot.Close)
+}
 
 // watchedDiffer is a snapshot that says what changes replaced.
 type watchedDiffer struct {
@@ -159,7 +173,10 @@ func (c *watchedCursor) Next() (ok bool) {
 
 func (c *watchedCursor) Err() error { return errors.Join(c.err, c.Cursor.Err()) }
 
-func (c *watchedCursor) Close() error { return c.w.step("close cursor", c.Cursor.Close) }
+func (c *watchedCursor) Close() error {
+	c.w.opens(-1)
+	return c.w.step("close cursor", c.Cursor.Close)
+}
 
 type watchedChanges struct {
 	watchedCursor

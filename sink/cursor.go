@@ -37,6 +37,7 @@ func (r *Reader) newCursor(ctx context.Context, span export.Span, ranges []expor
 }
 
 func (c *cursor) openPoints() (err error) {
+	defer recovered(&err)
 	var lower, upper []byte
 	if lower = c.physical(c.span.Start); len(c.span.End) > 0 {
 		upper = c.physical(c.span.End)
@@ -70,7 +71,8 @@ func (c *cursor) Next() bool {
 	return c.entry != nil
 }
 
-func (c *cursor) advance() error {
+func (c *cursor) advance() (err error) {
+	defer recovered(&err)
 	if !c.begun || c.taken {
 		if err := c.nextPoint(); err != nil {
 			return err

@@ -40,8 +40,16 @@ func (f Form) keySchemas() sstable.KeySchemas {
 	return sstable.MakeKeySchemas(&plain, &cockroachkvs.KeySchema)
 }
 
-// openTable opens the table for reading. Pebble panics where it does not know the key
-// schema that a table names.
+// recovered makes an error of a panic. Pebble believes what stands in a table, as its own
+// are never forged: it panics where it does not know a key schema, and where a block is
+// none or lies about its length.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("table cannot be read: %v", p)
+	}
+}
+
+// openTable opens the table for reading.
 func (r *Reader) openTable(ctx context.Context) (_ *sstable.Reader, err error) {
 	o := sstable.ReaderOptions{Comparer: r.form.comparer()}
 	if r.file.KeySchema != "" {
@@ -50,10 +58,6 @@ func (r *Reader) openTable(ctx context.Context) (_ *sstable.Reader, err error) {
 	if r.file.Merger != "" { // none of its records is to be merged
 		o.Mergers = map[string]*pebble.Merger{r.file.Merger: {Name: r.file.Merger}}
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("table format %s: %v", r.file.Format, p)
-		}
-	}()
+	defer recovered(&err)
 	return sstable.NewReader(ctx, readable{r.frames}, o)
 }

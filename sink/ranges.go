@@ -19,7 +19,8 @@ type rangeCollector struct {
 	ranges []export.Entry
 }
 
-func (c *rangeCollector) collect(ctx context.Context, t *sstable.Reader) error {
+func (c *rangeCollector) collect(ctx context.Context, t *sstable.Reader) (err error) {
+	defer recovered(&err)
 	if err := c.deletes(ctx, t); err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package faultblob
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"gocloud.dev/blob"
@@ -29,6 +31,11 @@ type Bucket struct {
 	trace  []Op
 	inject func(Op) Fault
 	park   func(context.Context, Op)
+
+	readers atomic.Int64 // that are open
+
+	written sync.Mutex // guards wrote, which hooks change while they hold mu
+	wrote   []string   // keys, in the order of their writes
 }
 
 // New is a bucket that reports to tb whoever breaks a rule.
@@ -47,6 +54,9 @@ func New(tb testing.TB, opts *Options) *Bucket {
 // other handles alone.
 func (b *Bucket) Open() *blob.Bucket { return blob.NewBucket(driver{b}) }
 
+// Readers is how many readers were opened and not closed.
+func (b *Bucket) Readers() int { return int(b.readers.Load()) }
+
 // Inject lets hook decide what goes wrong with each operation from now on; nil:
 // nothing. Hook is called for one operation at a time and must not call the bucket.
 func (b *Bucket) Inject(hook func(Op) Fault) {
@@ -62,4 +72,20 @@ func (b *Bucket) Park(hook func(context.Context, Op)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.park = hook
+}
+
+func (b *Bucket) note(key string) {
+	b.written.Lock()
+	defer b.written.Unlock()
+	b.wrote = append(b.wrote, key)
+}
+
+// unlisted are the keys that a listing with this fault does not show.
+func (b *Bucket) unlisted(f Fault) []string {
+	if f.Kind != Stale {
+		return nil
+	}
+	b.written.Lock()
+	defer b.written.Unlock()
+	return slices.Clone(b.wrote[max(0, len(b.wrote)-int(f.At)):])
 }

@@ -24,6 +24,7 @@ func (b *Bucket) Replace(key string, body []byte) {
 	b.tb.Helper()
 	err := b.under.WriteAll(context.Background(), key, body, &blob.WriterOptions{ContentType: "application/octet-stream"})
 	b.check("replace", key, err)
+	b.note(key)
 }
 
 // Flip turns one bit of the object over.

@@ -3,6 +3,7 @@ package faultblob
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"gocloud.dev/blob"
 	gocloud "gocloud.dev/blob/driver"
@@ -71,14 +72,18 @@ func (d driver) ListPaged(ctx context.Context, opts *gocloud.ListOptions) (page 
 	if size == 0 {
 		size = defaultPage
 	}
-	err = d.do(ctx, Op{Kind: List, Key: opts.Prefix}, func(Op) error {
+	err = d.do(ctx, Op{Kind: List, Key: opts.Prefix}, func(op Op) error {
 		objects, next, err := d.under.ListPage(ctx, token, size, &blob.ListOptions{
 			Prefix:     opts.Prefix,
 			Delimiter:  opts.Delimiter,
 			BeforeList: opts.BeforeList,
 		})
 		page = &gocloud.ListPage{NextPageToken: next}
+		hidden := d.unlisted(op.Fault)
 		for _, o := range objects {
+			if slices.Contains(hidden, o.Key) {
+				continue
+			}
 			page.Objects = append(page.Objects, &gocloud.ListObject{
 				Key: o.Key, ModTime: o.ModTime, Size: o.Size, MD5: o.MD5, IsDir: o.IsDir,
 			})

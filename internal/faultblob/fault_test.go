@@ -159,3 +159,38 @@ func TestDamage(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, clone.Keys())
 	require.Equal(t, "first", string(clone.Read("a")))
 }
+
+func TestStaleListings(t *testing.T) {
+	faults := faultblob.New(t, nil)
+	b := faults.Open()
+	for _, key := range []string{"c", "a", "b"} {
+		require.NoError(t, upload(t.Context(), b, key, "body"))
+	}
+	for n, want := range [][]string{{"a", "b", "c"}, {"a", "c"}, {"c"}, nil, nil} {
+		faults.Inject(func(faultblob.Op) faultblob.Fault {
+			return faultblob.Fault{Kind: faultblob.Stale, At: int64(n)}
+		})
+		page, _, err := b.ListPage(t.Context(), blob.FirstPageToken, 10, nil)
+		require.NoError(t, err)
+		var keys []string
+		for _, o := range page {
+			keys = append(keys, o.Key)
+		}
+		require.Equal(t, want, keys, "without the last %d", n)
+	}
+}
+
+func TestOpenReadersAreCounted(t *testing.T) {
+	faults := faultblob.New(t, nil)
+	faults.Replace("a", []byte("0123456789"))
+	b := faults.Open()
+	r, err := b.NewReader(t.Context(), "a", nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, faults.Readers())
+	faults.Inject(faultblob.From(1, faultblob.Fault{Kind: faultblob.Applied}))
+	_, err = b.NewReader(t.Context(), "a", nil)
+	require.ErrorIs(t, err, faultblob.ErrInjected)
+	require.Equal(t, 1, faults.Readers())
+	require.NoError(t, r.Close())
+	require.Zero(t, faults.Readers())
+}

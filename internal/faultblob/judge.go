@@ -60,6 +60,7 @@ func (b *Bucket) write(op Op, apply func() error) error {
 	if err := apply(); err != nil {
 		return err
 	}
+	b.note(op.Key)
 	for _, c := range complaints {
 		b.judge(op, c.rule, c.text)
 	}

@@ -13,7 +13,8 @@ func (d driver) NewRangeReader(ctx context.Context, key string, offset, length i
 	err := d.do(ctx, Op{Kind: Get, Key: key}, func(op Op) error {
 		under, err := d.under.NewRangeReader(ctx, key, offset, length, &blob.ReaderOptions{BeforeRead: opts.BeforeRead})
 		if err == nil {
-			r = &reader{under: under, fault: op.Fault}
+			d.readers.Add(1)
+			r = &reader{bucket: d.Bucket, under: under, fault: op.Fault}
 		}
 		return err
 	})
@@ -25,15 +26,17 @@ func (d driver) NewRangeReader(ctx context.Context, key string, offset, length i
 
 // reader breaks off where its fault says.
 type reader struct {
-	under *blob.Reader
-	fault Fault
-	read  int64
+	bucket *Bucket
+	under  *blob.Reader
+	fault  Fault
+	read   int64
+	closed bool
 }
 
 // abandon closes a reader that was opened although the caller is told otherwise.
 func (r *reader) abandon(err error) error {
 	if r != nil {
-		r.under.Close()
+		r.Close() // what it might say matters to nobody
 	}
 	return err
 }
@@ -57,7 +60,14 @@ func (r *reader) end() error {
 	return errReset
 }
 
-func (r *reader) Close() error { return r.under.Close() }
+// Close counts once, however often it is called.
+func (r *reader) Close() error {
+	if !r.closed {
+		r.closed = true
+		r.bucket.readers.Add(-1)
+	}
+	return r.under.Close()
+}
 
 func (r *reader) As(any) bool { return false }
 

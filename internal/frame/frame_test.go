@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/zeebo/blake3"
 
 	"github.com/varvekv/varve/internal/seal"
 )
@@ -199,6 +200,34 @@ func TestFactsAreBelievedOnlyIfTheyFit(t *testing.T) {
 	}
 }
 
+// TestDamagedBeginning is found by whoever reads the first frame, in whatever way.
+func TestDamagedBeginning(t *testing.T) {
+	t.Parallel()
+	plain := text(2*PlainSize + 5)
+	key := seal.NewDataKey()
+	stored, f := write(t, Zstd, plain)
+	closed, g := sealed(t, key, Zstd, plain)
+	for _, o := range []struct {
+		stored []byte
+		facts  Facts
+		key    Key
+	}{{stored, f, Key{}}, {closed, g, Key{key, "object"}}} {
+		for i := range len(magic) {
+			damaged := bytes.Clone(o.stored)
+			damaged[i] ^= 0x20
+			r, err := Open(t.Context(), &memory{b: damaged}, o.facts, o.key)
+			require.NoError(t, err)
+			h := r.NewHandle()
+			p := make([]byte, 1)
+			require.NoError(t, h.ReadAt(t.Context(), p, PlainSize), "another frame")
+			var corrupt *CorruptError
+			require.ErrorAs(t, h.ReadAt(t.Context(), p, 7), &corrupt)
+			require.ErrorAs(t, r.WriteTo(t.Context(), io.Discard), &corrupt)
+			require.NoError(t, h.Close())
+		}
+	}
+}
+
 func FuzzDecodeIndex(f *testing.F) {
 	stored, facts := write(f, Zstd, text(2*PlainSize))
 	f.Add(stored[facts.Size-facts.IndexSize:], facts.Size, false)
@@ -233,6 +262,53 @@ func FuzzDecodeFrame(f *testing.F) {
 			require.Len(t, out, int(plain))
 		}
 	})
+}
+
+// FuzzObject reads arbitrary bytes as an object whose index has the right hash, as whoever
+// writes lists can see to: no panic, and nothing but what the facts say.
+func FuzzObject(f *testing.F) {
+	key := seal.NewDataKey()
+	for _, c := range []Codec{Raw, Zstd, S2} {
+		stored, facts := write(f, c, text(3000))
+		f.Add(stored, facts.IndexSize, facts.Plain, false)
+		stored, facts = sealed(f, key, c, text(3000))
+		f.Add(stored, facts.IndexSize, facts.Plain, true)
+	}
+	f.Add([]byte(magic), int64(0), int64(0), false)
+	f.Fuzz(func(t *testing.T, stored []byte, indexSize, plain int64, isSealed bool) {
+		g := Facts{Size: int64(len(stored)), IndexSize: indexSize, Plain: plain}
+		if indexSize > 0 && indexSize <= g.Size {
+			g.IndexHash = formatHash(blake3.Sum256(stored[g.Size-indexSize:]))
+		}
+		k := Key{}
+		if isSealed {
+			k = Key{key, "object"}
+		}
+		r, err := Open(t.Context(), &memory{b: stored}, g, k)
+		if err != nil || plain > 64<<20 {
+			return
+		}
+		require.Equal(t, plain, r.Size())
+		var out counter
+		if r.WriteTo(t.Context(), &out) == nil {
+			require.Equal(t, plain, int64(out))
+		}
+		h := r.NewHandle()
+		p := make([]byte, min(plain, 100))
+		if err := h.ReadAt(t.Context(), p, plain-int64(len(p))); err != nil {
+			var c *CorruptError
+			require.ErrorAs(t, err, &c)
+		}
+		require.NoError(t, h.Close())
+	})
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 func BenchmarkWriter(b *testing.B) {

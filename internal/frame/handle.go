@@ -69,12 +69,28 @@ func (h *Handle) fetch(ctx context.Context, i int, follows bool) (err error) {
 		h.stored, h.plain, err = h.r.next(h.stream, i, h.stored, h.plain)
 		return err
 	}
-	h.stored = h.r.room(h.stored, i)
-	if err := h.r.src.ReadAt(ctx, h.stored, f.storedOffset); err != nil {
-		return fmt.Errorf("read frame %d: %w", i, err)
-	}
-	h.plain, err = h.r.check(h.plain, h.stored, i)
+	h.plain, err = h.fetchAlone(ctx, i)
 	return err
+}
+
+// fetchAlone reads frame i with a request of its own. With the first comes what stands
+// before it, so that no byte of an object that is read whole stays unchecked.
+func (h *Handle) fetchAlone(ctx context.Context, i int) ([]byte, error) {
+	f, before := h.r.index[i], 0
+	if i == 0 {
+		before = len(h.r.magic)
+	}
+	if n := before + int(f.stored); cap(h.stored) < n {
+		h.stored = make([]byte, max(n, int(h.r.largest)))
+	}
+	buf := h.stored[:before+int(f.stored)]
+	if err := h.r.src.ReadAt(ctx, buf, f.storedOffset-int64(before)); err != nil {
+		return h.plain, fmt.Errorf("read frame %d: %w", i, err)
+	}
+	if err := h.r.checkMagic(buf[:before]); i == 0 && err != nil {
+		return h.plain, err
+	}
+	return h.r.check(h.plain, buf[before:], i)
 }
 
 func (h *Handle) closeStream() error {

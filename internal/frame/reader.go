@@ -120,8 +120,8 @@ func (r *Reader) WriteTo(ctx context.Context, w io.Writer) (err error) {
 	if _, err := io.ReadFull(s, head); err != nil {
 		return err
 	}
-	if string(head) != r.magic {
-		return corruptf(fmt.Sprintf("%q", r.magic), "%q", head)
+	if err := r.checkMagic(head); err != nil {
+		return err
 	}
 	var stored, plain []byte
 	for i := range r.index {
@@ -131,6 +131,13 @@ func (r *Reader) WriteTo(ctx context.Context, w io.Writer) (err error) {
 		if _, err := w.Write(plain); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (r *Reader) checkMagic(head []byte) error {
+	if string(head) != r.magic {
+		return corruptf(fmt.Sprintf("%q", r.magic), "%q", head)
 	}
 	return nil
 }

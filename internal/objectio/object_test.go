@@ -45,6 +45,18 @@ func TestObjectRanges(t *testing.T) {
 	}
 }
 
+// TestStreamOfACallerWhoLeft asks storage for nothing, for not every driver looks.
+func TestStreamOfACallerWhoLeft(t *testing.T) {
+	t.Parallel()
+	faults, b, _ := stored(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, b.Object("a", 10).ReadAt(ctx, make([]byte, 1), 0), context.Canceled)
+	_, err := b.Get(ctx, "a", 10)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, faults.Trace())
+}
+
 // TestStreamResumes: wherever storage breaks off, reading goes on, as long as every
 // reader brings something.
 func TestStreamResumes(t *testing.T) {

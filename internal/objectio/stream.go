@@ -61,6 +61,9 @@ func (s *stream) ready() error {
 
 // open asks for what is still to be read.
 func (s *stream) open() error {
+	if err := s.ctx.Err(); err != nil {
+		return err // not every driver looks
+	}
 	length := int64(-1)
 	if s.end != unknownSize {
 		length = s.end - s.off

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 
 	"golang.org/x/crypto/argon2"
@@ -47,8 +48,14 @@ type derivation struct {
 	cost       cost
 }
 
-// maxDerivations bounds how many keys of one passphrase are kept.
-const maxDerivations = 16
+const (
+	// maxDerivations bounds how many keys of one passphrase are kept.
+	maxDerivations = 16
+	// maxCosts bounds what the records of one collection can make a reader spend: keys
+	// are made of a passphrase at so many different costs. Writers have one, and another
+	// when a version of varve changes it.
+	maxCosts = 4
+)
 
 // Passphrase is the key that a passphrase makes.
 func Passphrase(secret string) Key {
@@ -59,22 +66,39 @@ func (*passphrase) Seals() bool { return true }
 func (*passphrase) Opens() bool { return true }
 
 // key derives what wraps. One derivation runs at a time: each takes all its memory.
-func (p *passphrase) key(s Scope, c cost) *DataKey {
+func (p *passphrase) key(ctx context.Context, s Scope, c cost) (*DataKey, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := derivation{s.Collection, c}
-	if p.made[d] == nil {
-		if len(p.made) >= maxDerivations {
-			clear(p.made)
-		}
-		b := argon2.IDKey([]byte(p.secret), []byte("varve collection v1\x00"+s.Collection), c.Time, c.Memory, c.Threads, KeySize)
-		p.made[d] = &DataKey{secret: [KeySize]byte(b)}
+	if k := p.made[d]; k != nil {
+		return k, nil
 	}
-	return p.made[d]
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	others := 0
+	for made := range p.made {
+		if made.collection == s.Collection {
+			others++
+		}
+	}
+	if others >= maxCosts {
+		return nil, fmt.Errorf("a key of a passphrase at another cost than %d others of the collection is not accepted", maxCosts)
+	}
+	if len(p.made) >= maxDerivations {
+		maps.DeleteFunc(p.made, func(made derivation, _ *DataKey) bool { return made.collection != s.Collection })
+	}
+	b := argon2.IDKey([]byte(p.secret), []byte("varve collection v1\x00"+s.Collection), c.Time, c.Memory, c.Threads, KeySize)
+	p.made[d] = &DataKey{secret: [KeySize]byte(b)}
+	return p.made[d], nil
 }
 
-func (p *passphrase) Wrap(_ context.Context, k *DataKey, s Scope) (Wrapped, error) {
-	o, err := p.key(s, p.cost).NewObject(passphraseKind)
+func (p *passphrase) Wrap(ctx context.Context, k *DataKey, s Scope) (Wrapped, error) {
+	own, err := p.key(ctx, s, p.cost)
+	if err != nil {
+		return Wrapped{}, err
+	}
+	o, err := own.NewObject(passphraseKind)
 	if err != nil {
 		return Wrapped{}, err
 	}
@@ -85,7 +109,7 @@ func (p *passphrase) Wrap(_ context.Context, k *DataKey, s Scope) (Wrapped, erro
 	return Wrapped{Kind: passphraseKind, Needs: needs, Key: o.Seal(o.Salt[:], k.Bytes(), 0, s.bytes())}, nil
 }
 
-func (p *passphrase) Unwrap(_ context.Context, w Wrapped, s Scope) (*DataKey, error) {
+func (p *passphrase) Unwrap(ctx context.Context, w Wrapped, s Scope) (*DataKey, error) {
 	if w.Kind != passphraseKind || len(w.Key) != SaltSize+KeySize+Overhead {
 		return nil, ErrOtherKey
 	}
@@ -96,7 +120,11 @@ func (p *passphrase) Unwrap(_ context.Context, w Wrapped, s Scope) (*DataKey, er
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	o, err := p.key(s, c).Object([SaltSize]byte(w.Key[:SaltSize]), passphraseKind)
+	own, err := p.key(ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	o, err := own.Object([SaltSize]byte(w.Key[:SaltSize]), passphraseKind)
 	if err != nil {
 		return nil, err
 	}
