@@ -39,6 +39,11 @@ bench:
 peers:
 	cd bench && go run . -size $(SIZE) -out results
 
+# Fails if a ratio to another tool is more than twice what it was.
+.PHONY: guard
+guard:
+	cd bench && go run . -size 250MB -rounds 3 -only '^(varve.*|restic|rocksdb|limit: copy)$$' -guard 2
+
 .PHONY: mutants
 mutants:
 	go test -timeout 30m -run '^TestMutants$$' -v . -mutants

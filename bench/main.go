@@ -48,6 +48,7 @@ type command struct {
 	out    string
 	grow   bool
 	keep   bool
+	guard  float64
 }
 
 func parse(args []string, usage io.Writer) (*command, error) {
@@ -61,6 +62,7 @@ func parse(args []string, usage io.Writer) (*command, error) {
 	flags.StringVar(&c.out, "out", "", "folder for results.md and plots (default: tables to the standard output)")
 	flags.BoolVar(&c.grow, "grow", false, "measure varve alone, from a quarter of the size to eight times the size")
 	flags.BoolVar(&c.keep, "keep", false, "keep the databases, for the next run with the same -dir")
+	flags.Float64Var(&c.guard, "guard", 0, "fail if a ratio is more than so many times what is usual")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -69,6 +71,8 @@ func parse(args []string, usage io.Writer) (*command, error) {
 		return nil, fmt.Errorf("%q is no flag", flags.Arg(0))
 	case c.rounds < 0:
 		return nil, errors.New("-rounds must be at least 1")
+	case c.guard < 0, c.guard > 0 && c.grow:
+		return nil, errors.New("-guard is a factor for ratios, which -grow has none of")
 	case c.keep && c.dir == "":
 		return nil, errors.New("-keep needs -dir")
 	}
@@ -135,7 +139,10 @@ func (c *command) run(ctx context.Context, stdout, log io.Writer) (err error) {
 			return err
 		}
 	}
-	return c.deliver("results.md", &report, stdout)
+	if err := c.deliver("results.md", &report, stdout); err != nil || c.guard == 0 {
+		return err
+	}
+	return p.guard(r, c.guard)
 }
 
 func (c *command) runGrowth(ctx context.Context, g *growth, report *bytes.Buffer, stdout io.Writer) error {

@@ -257,4 +257,11 @@ func TestBounds(t *testing.T) {
 	require.Contains(t, report.String(), "| full: stored bytes | text-settled | restic | 1.20 | 1.15 | **missed** |")
 	require.Contains(t, report.String(), "| 1 % scattered: wall | text-settled | restic | – | 0.40 | not measured |")
 	require.Contains(t, report.String(), "| 200 MiB | 200 MiB | **missed** |")
+
+	require.ErrorContains(t, p.guard(r, 2), "memory")
+	r.cell(d, opFull, varveDefault).samples[0].Memory = 0
+	require.NoError(t, p.guard(r, 2))
+	r.cell(d, opFull, varveDefault).samples[0].Wall = time.Minute
+	require.ErrorContains(t, p.guard(r, 2), "full: wall, text-settled, compared with restic: 15.00")
+	require.Error(t, p.guard(&results{cells: map[cellKey]*cell{}}, 2))
 }
