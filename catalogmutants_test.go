@@ -26,11 +26,11 @@ func catalogMutants() []mutant {
 			{"restore.go", "	wanted = subtractSpans(r.info.Order, wanted, m.Excluded)\n", ""},
 		}, test: in("Exclude")},
 		{name: "keys are not moved", vital: true, edits: []edit{
-			{"loadtask.go", "return l.Loader.Add(moved)", "return l.Loader.Add(e)"},
+			{"loadtask.go", "return l.Loader.Add(moved)", "_ = moved\n	return l.Loader.Add(e)"},
 		}, test: in("TableBesideTheLiveOne")},
 		{name: "files whose keys move are linked", edits: []edit{
 			{"loadplan.go", "r.tables == nil || r.moveOf(p.span) != nil", "r.tables == nil"},
-		}, test: in("CatalogModel")},
+		}, test: in("DeclaredTables")},
 		{name: "objects need what they needed elsewhere", edits: []edit{
 			{"place.go", "On: ids[d.On]", "On: d.On"},
 		}, test: in("TableBesideTheLiveOne")},

@@ -158,6 +158,7 @@ func TestWhatARestoreRefuses(t *testing.T) {
 		{targets: varve.Spans(w.empty(), tableSpans(accountsID, 0)...), opts: varve.RestoreOptions{Rewrite: []varve.Rewrite{{From: []byte("002/0/1"), To: []byte("x")}}}, as: &option, want: "option Rewrite"},
 		{targets: varve.Spans(w.empty(), tableSpans(accountsID, 1)...), opts: varve.RestoreOptions{Rewrite: []varve.Rewrite{{From: []byte("002/0/"), To: []byte("002/1/")}}}, as: &option, want: "would overlap"},
 	} {
+		tc.opts.Events = &varve.Events{Progress: func(i varve.ProgressInfo) { require.NotEqual(t, varve.PhaseLoad, i.Phase, tc.want) }}
 		_, err := w.collection().Restore(t.Context(), tc.targets, &tc.opts)
 		require.ErrorContains(t, err, tc.want)
 		if tc.as != nil {

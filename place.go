@@ -8,14 +8,7 @@ import (
 	"strings"
 
 	"github.com/varvekv/varve/export"
-	"github.com/varvekv/varve/internal/merge"
 )
-
-// move is a span of the layer that gets other keys.
-type move struct {
-	from     Span
-	old, new []byte // prefixes
-}
 
 // place finds out where in the destination everything will be, and whether there is room for
 // it and the right to put it there. Nothing is written, but for the numbers that a store may
@@ -97,36 +90,6 @@ func (r *restore) placeObjects(ctx context.Context, ask authorization) error {
 
 func noPlace(t Targets) error {
 	return &TargetError{Name: t.String(), Reason: "the destination has no catalog: restore Spans, if need be with RestoreOptions.Rewrite"}
-}
-
-// destination is what the destination calls its data; nil, if it cannot be read.
-func (r *restore) destination(ctx context.Context) (_ *catalog, err error) {
-	s, err := r.targets.store.Snapshot(ctx, export.SnapshotOptions{})
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("destination: snapshot: %w", err)
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return readCatalog(ctx, s, r.info.Order)
-}
-
-// readCatalog is the catalog of a snapshot, empty if it has none.
-func readCatalog(ctx context.Context, s export.Snapshot, order *export.Order) (*catalog, error) {
-	cataloger, ok := s.(export.Cataloger)
-	if !ok {
-		return newCatalog(order, nil)
-	}
-	objects, err := cataloger.Objects(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("catalog: %w", err)
-	}
-	c, err := newCatalog(order, objects)
-	if err != nil {
-		return nil, fmt.Errorf("store broke its contract: catalog: %w", err)
-	}
-	return c, nil
 }
 
 // parents are, for each object that will be in one of the destination, the ID of that one.
@@ -220,133 +183,6 @@ func (c *catalog) taken(path []string, placed uint64) bool {
 		}
 	}
 	return false
-}
-
-// moveSpans notes which keys of an object change.
-func (r *restore) moveSpans(name string, from, to []Span) error {
-	if len(from) != len(to) {
-		return fmt.Errorf("store broke its contract: it places %s in %d spans, and there were %d", name, len(to), len(from))
-	}
-	for i, s := range from {
-		if equalSpans(from[i:i+1], to[i:i+1]) {
-			continue
-		}
-		m := move{from: s, old: s.Start, new: to[i].Start}
-		if got, ok := m.span(s); !ok || !equalSpans([]Span{got}, to[i:i+1]) {
-			return &TargetError{Name: name, Reason: fmt.Sprintf("its keys in %s cannot be moved to %s: one of these is not all keys with one prefix", s, to[i])}
-		}
-		r.moves = append(r.moves, m)
-	}
-	return nil
-}
-
-// span is what becomes of a span in the moved one.
-func (m *move) span(s Span) (Span, bool) { return m.rewriter().Span(s) }
-
-func (m *move) rewriter() *merge.Rewriter { return &merge.Rewriter{From: m.old, To: m.new} }
-
-// rewriteSpans applies RestoreOptions.Rewrite.
-func (r *restore) rewriteSpans() error {
-	for _, s := range r.spans {
-		for _, rule := range r.opts.Rewrite {
-			prefix := export.PrefixSpan(rule.From)
-			if !s.Overlaps(r.info.Order, prefix) {
-				continue
-			}
-			m := move{from: s, old: rule.From, new: rule.To}
-			to, ok := m.span(s)
-			if !ok || !r.info.Order.CutPoint(to.Start) || !r.info.Order.CutPoint(to.End) {
-				return &OptionError{Field: "Rewrite", Reason: fmt.Sprintf("the span %s is neither in the prefix %q nor outside it, or would cut a prefix", s, rule.From)}
-			}
-			r.moves = append(r.moves, m)
-			break
-		}
-	}
-	return r.arrange()
-}
-
-// arrange cuts what is restored into spans that stay as they are and spans that move, and
-// finds those of the destination.
-func (r *restore) arrange() error {
-	order := r.info.Order
-	var moved []Span
-	for _, m := range r.moves {
-		moved = append(moved, m.from)
-	}
-	moved = sortSpans(order, moved)
-	r.spans = uniteSpans(order, subtractSpans(order, r.spans, moved), cutAt(order, r.spans, moved))
-	for _, s := range r.spans {
-		r.placedSpans = append(r.placedSpans, r.moved(s))
-	}
-	if r.placedSpans = sortSpans(order, r.placedSpans); !areApart(order, r.placedSpans) {
-		return &OptionError{Field: "Rewrite", Reason: fmt.Sprintf("the spans %v would overlap", r.placedSpans)}
-	}
-	return nil
-}
-
-// cutAt is what of spans lies in each of the parts, apart where these are.
-func cutAt(order *export.Order, spans, parts []Span) []Span {
-	var out []Span
-	for _, p := range parts {
-		out = append(out, intersectSpans(order, spans, []Span{p})...)
-	}
-	return out
-}
-
-// moveOf is how the keys of a span change; nil: they do not.
-func (r *restore) moveOf(s Span) *move {
-	for i := range r.moves {
-		if r.moves[i].from.Covers(r.info.Order, s) {
-			return &r.moves[i]
-		}
-	}
-	return nil
-}
-
-// moved is where a span lies in the destination.
-func (r *restore) moved(s Span) Span {
-	if m := r.moveOf(s); m != nil {
-		s, _ = m.span(s)
-	}
-	return s
-}
-
-// overSystem finds a destination that has nothing but system objects, which are what every
-// store has: a whole store takes their place.
-func (r *restore) overSystem(ctx context.Context) (err error) {
-	if r.opts.Replace || len(r.placed) == 0 {
-		return nil
-	}
-	s, err := r.targets.store.Snapshot(ctx, export.SnapshotOptions{})
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("destination: snapshot: %w", err)
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	there, err := readCatalog(ctx, s, r.info.Order)
-	if err != nil || len(there.objects) == 0 || slices.ContainsFunc(there.objects, func(o *export.Object) bool { return !o.System }) {
-		return err
-	}
-	own := joinSpans(r.info.Order, append(selectAll(there).spans(r.info.Order), r.info.Reserved...))
-	outside := subtractSpans(r.info.Order, []Span{{}}, own)
-	for _, span := range outside {
-		if empty, err := isEmpty(ctx, s, span); err != nil || !empty {
-			return err
-		}
-	}
-	r.opts.Replace = true
-	return nil
-}
-
-func isEmpty(ctx context.Context, s export.Snapshot, span Span) (_ bool, err error) {
-	c, err := s.Export(ctx, export.Request{Span: span, Locks: export.PushLocks})
-	if err != nil {
-		return false, fmt.Errorf("destination: %w", err)
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	return !c.Next(), c.Err()
 }
 
 // publish makes the objects appear with their data.
