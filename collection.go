@@ -29,6 +29,8 @@ type CollectionOptions struct {
 	// Orders are key orders for reading layers without their store, by Verify. The
 	// bytewise order is known.
 	Orders []export.Order
+	// Retry says how requests to storage are repeated.
+	Retry RetryOptions
 	// Logger gets a line for each backup and restore that begins and ends, and, at
 	// debug level, one for each file. nil discards.
 	Logger *slog.Logger
@@ -57,6 +59,9 @@ func OpenCollection(ctx context.Context, collectionURL string, opts *CollectionO
 	if o.Prefix != "" {
 		return nil, &OptionError{Field: "Prefix", Reason: "is for NewCollection; a URL has a path of its own"}
 	}
+	if err := o.Retry.check(); err != nil {
+		return nil, err
+	}
 	place, err := parseURL(collectionURL)
 	if err != nil {
 		return nil, err
@@ -80,6 +85,9 @@ func NewCollection(bucket *blob.Bucket, opts *CollectionOptions) (*Collection, e
 		return nil, &OptionError{Field: "bucket", Reason: "is nil"}
 	}
 	o := valueOf(opts)
+	if err := o.Retry.check(); err != nil {
+		return nil, err
+	}
 	prefix, err := cleanPrefix(o.Prefix)
 	if err != nil {
 		return nil, &OptionError{Field: "Prefix", Reason: err.Error()}
@@ -99,7 +107,7 @@ func newCollection(bucket *blob.Bucket, prefix, name string, o CollectionOptions
 	}
 	o.Rand = &lockedReader{r: o.Rand}
 	o.Orders = slices.Clone(o.Orders)
-	return &Collection{bucket: objectio.New(bucket, prefix), close: func() error { return nil }, name: name, opts: o}
+	return &Collection{bucket: objectio.New(bucket, prefix).Retrying(o.Retry.retry()), close: func() error { return nil }, name: name, opts: o}
 }
 
 // lockedReader lets runs that go on at the same time draw from one reader.
