@@ -46,8 +46,9 @@ type CollectionOptions struct {
 // several processes.
 type Collection struct {
 	bucket *objectio.Bucket
-	close  func() error // of what OpenCollection opened, once
-	name   string       // of the place, for people: no secrets
+	close  func() error                                                      // of what OpenCollection opened, once
+	reopen func(ctx context.Context) (*objectio.Bucket, func() error, error) // opens the place again; nil: it cannot be
+	name   string                                                            // of the place, for people: no secrets
 	opts   CollectionOptions
 }
 
@@ -72,6 +73,13 @@ func OpenCollection(ctx context.Context, collectionURL string, opts *CollectionO
 	}
 	c := newCollection(bucket, place.prefix, place.name, o)
 	c.close = sync.OnceValue(bucket.Close)
+	c.reopen = func(ctx context.Context) (*objectio.Bucket, func() error, error) {
+		other, err := place.open(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return objectio.New(other, place.prefix).Retrying(o.Retry.retry()), other.Close, nil
+	}
 	if err := c.do(ctx, "open", func(*collectionBucket) error { return nil }); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
