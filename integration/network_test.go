@@ -69,13 +69,16 @@ func resets(t *testing.T, p *toxiproxy.Proxy, do func()) {
 // and restoring.
 func TestNetworks(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes minutes")
+		t.Skip("takes a minute")
 	}
 	proxies := toxiproxy.NewClient(running.get(t, "toxiproxy", startProxy))
 	for _, p := range clouds() {
 		upstream := running.get(t, p.name, p.start)
 		for name, happen := range troubles() {
 			t.Run(p.name+"/"+name, func(t *testing.T) {
+				if !p.alone {
+					t.Parallel()
+				}
 				proxy, err := proxies.CreateProxy(folder(t), "127.0.0.1:0", upstream)
 				require.NoError(t, err)
 				defer proxy.Delete()
