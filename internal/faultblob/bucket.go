@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -13,6 +14,8 @@ import (
 type Options struct {
 	Over  *blob.Bucket // keeps the objects; nil: a new one in memory
 	Allow Rule         // rules that are not judged
+	// Now is the bucket's clock, by which objects are dated. nil: that of Over.
+	Now func() time.Time
 }
 
 // Bucket is the test's side of the bucket: it sets faults, reads the trace and
@@ -22,10 +25,13 @@ type Bucket struct {
 	tb    testing.TB
 	under *blob.Bucket
 	allow Rule
+	now   func() time.Time
 
 	commit sync.Mutex // held while a write is judged and applied
 
-	mu     sync.Mutex // guards the rest
+	mu     sync.Mutex           // guards the rest
+	dates  map[string]time.Time // of objects, by the bucket's clock
+	puts   map[string]int       // which operation wrote them
 	trace  []Op
 	inject func(Op) Fault
 	park   func(context.Context, Op)
@@ -36,7 +42,7 @@ func New(tb testing.TB, opts *Options) *Bucket {
 	if opts == nil {
 		opts = new(Options)
 	}
-	b := &Bucket{tb: tb, under: opts.Over, allow: opts.Allow}
+	b := &Bucket{tb: tb, under: opts.Over, allow: opts.Allow, now: opts.Now}
 	if b.under == nil {
 		b.under = memblob.OpenBucket(nil)
 	}
@@ -46,6 +52,46 @@ func New(tb testing.TB, opts *Options) *Bucket {
 // Open is a handle as one process has it. Closing it leaves the objects and the
 // other handles alone.
 func (b *Bucket) Open() *blob.Bucket { return blob.NewBucket(driver{b}) }
+
+// Date sets when an object was written, as far as the bucket says.
+func (b *Bucket) Date(key string, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dates == nil {
+		b.dates = map[string]time.Time{}
+	}
+	b.dates[key] = at
+}
+
+// wrote notes who wrote an object, and when.
+func (b *Bucket) wrote(op Op) {
+	if b.now != nil {
+		b.Date(op.Key, b.now())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.puts == nil {
+		b.puts = map[string]int{}
+	}
+	b.puts[op.Key] = op.N
+}
+
+// dated is when an object was written.
+func (b *Bucket) dated(key string, under time.Time) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at, ok := b.dates[key]; ok {
+		return at
+	}
+	return under
+}
+
+// listed reports whether a listing with a fault shows an object.
+func (b *Bucket) listed(key string, f Fault) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return f.Kind != Stale || int64(b.puts[key]) <= f.At
+}
 
 // Inject lets hook decide what goes wrong with each operation from now on; nil:
 // nothing. Hook is called for one operation at a time and must not call the bucket.

@@ -19,14 +19,15 @@ const (
 	Delayed             // not applied; answers when the context ends
 	Truncated           // a read that ends after Fault.At bytes as if that were all
 	Reset               // a read that fails after Fault.At bytes
+	Stale               // a listing without what was put after operation Fault.At
 )
 
-var faults = [...]string{"none", "lost", "applied", "repeated", "denied", "delayed", "truncated", "reset"}
+var faults = [...]string{"none", "lost", "applied", "repeated", "denied", "delayed", "truncated", "reset", "stale"}
 
 // Fault is what goes wrong with one operation. Zero: nothing.
 type Fault struct {
 	Kind FaultKind
-	At   int64 // bytes delivered by Truncated and Reset
+	At   int64 // bytes delivered by Truncated and Reset; the last operation that Stale shows
 }
 
 func (f Fault) String() string { return faults[f.Kind] }
@@ -79,6 +80,10 @@ func (b *Bucket) do(ctx context.Context, op Op, apply func(Op) error) error {
 	case Truncated, Reset:
 		if op.Kind != Get {
 			b.tb.Errorf("faultblob: %s: the fault is for reads", op)
+		}
+	case Stale:
+		if op.Kind != List {
+			b.tb.Errorf("faultblob: %s: the fault is for listings", op)
 		}
 	}
 	return apply(op)

@@ -15,7 +15,8 @@ type Rule uint
 const (
 	// Overwrites: an object is written where there is one, be it with the same bytes.
 	Overwrites Rule = 1 << iota
-	// Deletes: an object is deleted.
+	// Deletes: an object is deleted that is needed, or before what needs it, or that is
+	// nobody's to delete.
 	Deletes
 	// EarlyManifests: a layer is committed before its claim, its file list, its index
 	// entry and, if that names a parent, its reference to that one are there.
@@ -37,6 +38,11 @@ const (
 	dataDir  = "data/"
 	indexDir = "index/"
 	refsDir  = "refs/"
+
+	retiredDir    = "retired/"
+	verifiedDir   = "verified/"
+	expiredDir    = "expired/"
+	collectionKey = "varve.json"
 )
 
 // complaint is a rule that an operation breaks if it takes effect.
@@ -60,6 +66,10 @@ func (b *Bucket) write(op Op, apply func() error) error {
 	if err := apply(); err != nil {
 		return err
 	}
+	b.wrote(op)
+	if layer, ok := cutName(op.Key, manifest); ok && b.isVoid(op.Key) {
+		complaints = b.prematureVoid(layer)
+	}
 	for _, c := range complaints {
 		b.judge(op, c.rule, c.text)
 	}
@@ -77,7 +87,7 @@ func (b *Bucket) complaints(key string) (found []complaint) {
 		}
 	}
 	for _, layer := range layersOf(key) {
-		if b.exists(layer + manifest) {
+		if b.exists(layer+manifest) && !b.isVoid(layer+manifest) {
 			found = append(found, complaint{LateData, "writes to a layer that is committed"})
 		}
 	}

@@ -105,5 +105,5 @@ func (b *Bucket) Counts() string {
 func (b *Bucket) Reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trace = nil
+	b.trace, b.puts = nil, nil
 }
