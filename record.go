@@ -33,6 +33,8 @@ const (
 	kindVoid       recordKind = "varve.void" // where a manifest would be, of a layer declared dead
 	kindRef        recordKind = "varve.ref"
 	kindRetired    recordKind = "varve.retired"
+	kindVerified   recordKind = "varve.verified"
+	kindExpired    recordKind = "varve.expired"
 )
 
 // UnmarshalJSON insists on the members by their exact names, where encoding/json
