@@ -1,5 +1,5 @@
-// Package objectio does all work on stored objects: put, create, get, open, size
-// and list, over any bucket that gocloud opens. What is written here is written
+// Package objectio does all work on stored objects: put, create, get, open, size,
+// list and delete, over any bucket that gocloud opens. What is written here is written
 // once and never changed, which makes the rest simple:
 //
 //   - Every write is create-only. An error does not tell whether a write took effect,
