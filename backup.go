@@ -166,7 +166,16 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	if err := r.observe(ctx, snapshot); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if r.reading != nil {
+			r.reading()
+		}
+	}()
 	if err := r.claim(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { err = r.explain(ctx, err) }()
+	if err := r.confirm(ctx); err != nil {
 		return nil, err
 	}
 	tasks, err := r.plan(ctx, snapshot)

@@ -122,7 +122,7 @@ func (e *NoRestorePointError) note(t Timestamp) {
 	}
 }
 
-// find is the layer that from names, which must not be retired. A path is read
+// find is the layer that from names, which must not be retired, or else held. A path is read
 // directly, without the index.
 func (b *collectionBucket) find(ctx context.Context, from string) (LayerInfo, error) {
 	if from == "" || from == Latest {
@@ -156,15 +156,6 @@ func (b *collectionBucket) named(ctx context.Context, from string) (LayerInfo, e
 		return LayerInfo{}, err
 	}
 	return m.info(), nil
-}
-
-// checkStays refuses a layer that is on its way out.
-func (b *collectionBucket) checkStays(ctx context.Context, l LayerInfo) error {
-	retired, err := b.retired(ctx)
-	if err == nil && retired[l.ID] {
-		err = fmt.Errorf("layer %s at %s is retired: %w", l.ID, l.Path, ErrNoLayer)
-	}
-	return err
 }
 
 // layer is the committed layer with an ID, be it one that no entry names.

@@ -31,6 +31,9 @@ func (r *run) planComparison(ctx context.Context, s export.Snapshot) ([]task, er
 	if err != nil {
 		return nil, err
 	}
+	if r.reading == nil {
+		r.reading = r.c.reads(ctx, r.bucket, chain)
+	}
 	if r.chain, err = r.bucket.content(ctx, chain); err != nil {
 		return nil, err
 	}

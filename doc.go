@@ -42,6 +42,9 @@
 //   - base: the snapshot of a layer's end that a store keeps, to tell what changed since
 //   - window: the moments that a layer can restore
 //   - lock: a write that is not committed
+//   - retired: of a layer, that it is on its way out, and no restore point any more
+//   - expire: to retire layers, and to delete those that nothing needs
+//   - hold: a reference by people, for whose sake a layer stays
 //   - collection: all chains under one URL
 //   - manifest: the record whose presence commits a layer
 //   - file: one table object of a layer
@@ -64,8 +67,7 @@
 // more is encoded anew, as is one that the store has compressed in its blocks and that is
 // to be stored compressed: in larger frames it is smaller.
 //
-// Jobs that survive their process, expiry, compaction and encryption are not in this
-// version.
+// Jobs that survive their process and compaction are not in this version.
 //
 // # Chains
 //
@@ -123,6 +125,17 @@
 // renamed between layers is in each of them what it was at its end. docs/catalog.md says
 // more.
 //
+// # Retention
+//
+// [Collection.PlanExpire] says what a [Policy] makes of a collection, and why each restore
+// point is kept or dropped; [Collection.Expire] carries the plan out after making it again. What is dropped is
+// retired at once, and deleted a day later, by the bucket's clock, if nothing needs it: no
+// committed layer, no backup that extends it, nobody who reads it, no [Hold]. A backup
+// that sleeps for longer than anything is waited for finds, when it wakes up, that it has
+// lost, or else its parent is there. Nobody's clock but the bucket's is trusted. The
+// newest restore point that was verified stays unless it is forced. docs/retention.md
+// says more.
+//
 // # The guarantee
 //
 // When Backup has returned a layer, it is durable, and a restore of it puts into the
@@ -147,8 +160,8 @@
 //   - One moment across several stores. A layer is of one store.
 //   - Protection from whoever may write to the bucket. Hashes and digests find
 //     damage; somebody who rewrites objects can make new ones that agree.
-//   - Cleaning up. Nothing in a bucket is ever deleted, so objects of a run that
-//     failed stay there, named by nothing.
+//   - Cleaning up by itself. Objects of a run that failed stay, named by nothing, until
+//     [Collection.Expire] is called a day later.
 //   - A layer without those below it. Damage to one concerns all that are built on it,
 //     and a new full nothing of what was before.
 //   - To tell a database from its copy. Where a directory was copied, both have one
@@ -167,6 +180,7 @@
 //	snapshot     (in the store)             a snapshot; a run that begins a day
 //	                                        later or more releases it
 //	claim        <path>/progress/0          a path that later runs avoid
+//	confirm      (reads)                    likewise
 //	export       <path>/data/<layer>-….sst  tables that nothing names
 //	list         <path>/files.sst           likewise; of a sealed layer objects.sst, too
 //	index        index/…/<path>             an entry that readers skip
@@ -201,7 +215,8 @@
 //   - I8: To cut, rename or prefix keys does not alter logical content.
 //   - I9: To compact layers leaves every point that it keeps as it was.
 //   - I10: A run overwrites nothing, and deletes nothing that a committed layer or
-//     another run could name.
+//     another run could name. Only Expire deletes what belongs to layers: what is retired
+//     and needed by none, what needs before what is needed, the manifest before the data.
 //   - I11: The failure of any single storage call, before or after it took effect,
 //     leaves earlier layers intact and the next run able to go on.
 //   - I12: No secret is in any object, log or error.
@@ -243,8 +258,10 @@
 //   - A write that is cancelled leaves no object.
 //   - Listings ascend by name.
 //
-// Overwriting, renaming and deleting are never asked for: a bucket may be under an
-// object lock, and its credentials without the right to delete. A directory must be
+// Overwriting and renaming are never asked for, and deleting only by [Collection.Expire]
+// and [Collection.Release], and by readers of references that they have made, who can do
+// without: a bucket may be under an object lock, and credentials without the right to
+// delete. A bucket dates objects by one clock, which goes on. A directory must be
 // on a file system that has hard links and keeps what was synced. Package pebblekv says
 // what it assumes of the one that a database is on.
 //

@@ -26,7 +26,8 @@ type index struct {
 
 	accepted map[string]bool // answers so far
 	tips     map[string]tip
-	depth    int // of the search for a tip
+	depth    int                    // of the search for a tip
+	next     map[string][]LayerInfo // successors
 	orphaned map[Timestamp]bool
 	walked   bool // the collection was searched for layers that no entry names
 }
@@ -68,6 +69,7 @@ func readIndex(ctx context.Context, b *collectionBucket) (*index, error) {
 func (x *index) arrange() {
 	x.layers = slices.SortedFunc(maps.Values(x.byID), newestFirst)
 	x.children, x.byEnd, x.tips, x.orphaned = map[string][]string{}, map[Timestamp][]string{}, map[string]tip{}, nil
+	x.next = map[string][]LayerInfo{}
 	for _, l := range x.layers {
 		x.children[l.ParentID] = append(x.children[l.ParentID], l.ID)
 		x.byEnd[l.End] = append(x.byEnd[l.End], l.ID)
@@ -200,7 +202,7 @@ func (x *index) latest(ctx context.Context) (LayerInfo, error) {
 // latests yields the newest layers of all chains, that whose full is newest first.
 func (x *index) latests(ctx context.Context) iter.Seq2[LayerInfo, error] {
 	return func(yield func(LayerInfo, error) bool) {
-		for l, err := range x.usable(ctx) {
+		for l, err := range x.which(ctx, x.leads) {
 			if err == nil && !l.Full() {
 				continue
 			}
@@ -214,11 +216,19 @@ func (x *index) latests(ctx context.Context) iter.Seq2[LayerInfo, error] {
 	}
 }
 
-// usable yields the committed layers that are not retired, newest first. Where the
-// index has lost all of its entries, the collection is searched for them.
+// usable yields the committed layers that are not retired, newest first.
 func (x *index) usable(ctx context.Context) iter.Seq2[LayerInfo, error] {
-	return func(yield func(LayerInfo, error) bool) {
+	return x.which(ctx, func(ctx context.Context, l LayerInfo) (bool, error) {
 		retired, err := x.b.retired(ctx)
+		return !retired[l.ID], err
+	})
+}
+
+// which yields some of the committed layers, newest first. Where the index has lost all
+// of its entries, the collection is searched for them.
+func (x *index) which(ctx context.Context, wanted func(context.Context, LayerInfo) (bool, error)) iter.Seq2[LayerInfo, error] {
+	return func(yield func(LayerInfo, error) bool) {
+		_, err := x.b.retired(ctx)
 		if err == nil && len(x.layers) == 0 {
 			err = x.walk(ctx)
 		}
@@ -227,11 +237,26 @@ func (x *index) usable(ctx context.Context) iter.Seq2[LayerInfo, error] {
 			return
 		}
 		for l, err := range x.all(ctx) {
-			if (err != nil || !retired[l.ID]) && !yield(l, err) {
+			ok := true
+			if err == nil {
+				ok, err = wanted(ctx, l)
+			}
+			if (err != nil || ok) && !yield(l, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// leads reports whether l is not retired, or leads to a layer that is not: whoever began
+// to extend it before it was retired has committed, and it stays as long as that one.
+func (x *index) leads(ctx context.Context, l LayerInfo) (bool, error) {
+	retired, err := x.b.retired(ctx)
+	if err != nil || !retired[l.ID] {
+		return err == nil, err
+	}
+	next, err := x.successors(ctx, l)
+	return len(next) > 0, err
 }
 
 // tip is the end of a path of layers, and how many there are in it.
@@ -241,7 +266,7 @@ type tip struct {
 }
 
 // newest is the end of the longest committed path from l on. Of equal lengths the
-// newest end counts, then the ID. What is retired ends a path.
+// newest end counts, then the ID. What is retired ends no path.
 func (x *index) newest(ctx context.Context, l LayerInfo) (LayerInfo, error) {
 	t, err := x.tip(ctx, l)
 	return t.layer, err
@@ -274,11 +299,11 @@ func (x *index) tip(ctx context.Context, l LayerInfo) (tip, error) {
 	return best, nil
 }
 
-// successors are the committed layers that extend l, or that which it stands for.
+// successors are the committed layers that extend l, or that which it stands for. Of
+// those that are retired they are what leads to others.
 func (x *index) successors(ctx context.Context, l LayerInfo) ([]LayerInfo, error) {
-	retired, err := x.b.retired(ctx)
-	if err != nil {
-		return nil, err
+	if next, known := x.next[l.ID]; known {
+		return next, nil
 	}
 	other, err := x.standsFor(ctx, l)
 	if err != nil {
@@ -288,10 +313,13 @@ func (x *index) successors(ctx context.Context, l LayerInfo) ([]LayerInfo, error
 	for _, parent := range []string{l.ID, other} {
 		for _, id := range x.children[parent] {
 			child := x.byID[id]
-			if parent == "" || !x.isAfter(child, l) || parent == other && child.Start != l.End || retired[id] {
+			if parent == "" || !x.isAfter(child, l) || parent == other && child.Start != l.End {
 				continue
 			}
 			ok, err := x.accept(ctx, id)
+			if err == nil && ok {
+				ok, err = x.leads(ctx, child)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -300,6 +328,7 @@ func (x *index) successors(ctx context.Context, l LayerInfo) ([]LayerInfo, error
 			}
 		}
 	}
+	x.next[l.ID] = out
 	return out, nil
 }
 

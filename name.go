@@ -7,6 +7,7 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ import (
 //	index/<inverted end>-<start>-<layer>-<parent>-<chain>/<path>
 //	refs/<layer>/<holder>
 //	retired/<layer>
+//	verified/<layer>/<level>-<id>
+//	expired/<run>
 //	probe/<id>/<name>
 //
 // where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given; an
@@ -35,9 +38,12 @@ const (
 	indexPrefix      = "index/"
 	refsPrefix       = "refs/"
 	retiredPrefix    = "retired/"
+	verifiedPrefix   = "verified/"
+	expiredPrefix    = "expired/"
 	probePrefix      = "probe/"
 
 	claimName    = "progress/0"
+	progressName = "progress/"
 	dataFolder   = "data/"
 	fileListName = "files.sst"
 	manifestName = "BACKUP_MANIFEST"
@@ -51,7 +57,19 @@ func fileListObject(layerPath string) string { return layerPath + "/" + fileList
 func manifestObject(layerPath string) string { return layerPath + "/" + manifestName }
 
 func objectListObject(layerPath string) string { return layerPath + "/" + objectListName }
-func formatKey(layerPath, id string) string    { return layerPath + "/" + keyFolder + id }
+
+// formatKey is the name of a key that was added to a sealed layer.
+func formatKey(layerPath, id string) string { return layerPath + "/" + keyFolder + id }
+
+// parseKey reads what formatKey wrote.
+func parseKey(object string) (layerPath, id string, err error) {
+	folder, id := path.Split(object)
+	layerPath, ok := strings.CutSuffix(folder, "/"+keyFolder)
+	if !ok || checkID(id) != nil || checkPath(layerPath) != nil {
+		return "", "", fmt.Errorf("object %q: not the name of an added key", object)
+	}
+	return layerPath, id, nil
+}
 
 // idBytes make an ID that nobody draws twice.
 const idBytes = 16
@@ -125,8 +143,8 @@ var segmentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // reservedSegments would make a layer's path look like something else.
 var reservedSegments = map[string]bool{
 	collectionObject: true, manifestName: true, fileListName: true, "progress": true, "data": true,
-	objectListName: true, "keys": true, "index": true, "refs": true, "retired": true, "probe": true,
-	"jobs": true, Latest: true,
+	objectListName: true, "keys": true, "index": true, "refs": true, "retired": true,
+	"verified": true, "expired": true, "probe": true, "jobs": true, Latest: true,
 }
 
 // maxPath keeps index names, which contain the path, below the 1,024 bytes that
@@ -217,6 +235,57 @@ func parseRetired(object string) (layer string, err error) {
 		return "", fmt.Errorf("object %q: not the name of a retired layer", object)
 	}
 	return layer, nil
+}
+
+// formatVerified is the name of the object that says that a layer was verified.
+func formatVerified(layer string, level VerifyLevel, id string) string {
+	return verifiedPrefix + layer + "/" + level.String() + "-" + id
+}
+
+// parseVerified reads what formatVerified wrote.
+func parseVerified(object string) (layer string, level VerifyLevel, err error) {
+	rest, ok := strings.CutPrefix(object, verifiedPrefix)
+	layer, name, cut := strings.Cut(rest, "/")
+	levelName, id, hasLevel := strings.Cut(name, "-")
+	level = VerifyLevel(slices.Index(verifyNames[:], levelName))
+	if !ok || !cut || !hasLevel || level < VerifyExists || checkID(layer) != nil || checkID(id) != nil {
+		return "", 0, fmt.Errorf("object %q: not the name of a verification", object)
+	}
+	return layer, level, nil
+}
+
+// formatExpired is the name of the record of a run that expires layers.
+func formatExpired(run string) string { return expiredPrefix + run }
+
+// parseExpired reads what formatExpired wrote.
+func parseExpired(object string) (run string, err error) {
+	run, ok := strings.CutPrefix(object, expiredPrefix)
+	if !ok || checkID(run) != nil {
+		return "", fmt.Errorf("object %q: not the name of the record of an expiry", object)
+	}
+	return run, nil
+}
+
+var progressPattern = regexp.MustCompile(`^progress/(0|[1-9][0-9]{0,17})$`)
+
+// parsePart is the layer's path, and the object's name there, of any object that
+// belongs to one.
+func parsePart(object string) (layerPath, part string, err error) {
+	for _, name := range []string{"/" + manifestName, "/" + fileListName, "/" + objectListName} {
+		if layerPath, ok := strings.CutSuffix(object, name); ok && checkPath(layerPath) == nil {
+			return layerPath, name[1:], nil
+		}
+	}
+	if layerPath, _, err := parseKey(object); err == nil {
+		return layerPath, object[len(layerPath)+1:], nil
+	}
+	if i := strings.LastIndex(object, "/"+progressName); i >= 0 && progressPattern.MatchString(object[i+1:]) && checkPath(object[:i]) == nil {
+		return object[:i], object[i+1:], nil
+	}
+	if layerPath, _, _, _, err = parseData(object); err != nil {
+		return "", "", fmt.Errorf("object %q: not one of a layer", object)
+	}
+	return layerPath, object[len(layerPath)+1:], nil
 }
 
 // noParent stands for the parent of a full in the name of an index object.

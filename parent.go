@@ -44,7 +44,7 @@ func (r *run) extend(ctx context.Context) (err error) {
 	if err := r.placeBelow(ctx, r.parent); err != nil {
 		return err
 	}
-	return r.refer(ctx, r.parent.Layer)
+	return r.refer(ctx, r.parent.info())
 }
 
 // parentMeant is the layer that Into means, nil if FullEvery says that it is time for
@@ -87,7 +87,7 @@ func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
 	if r.opts.FullEvery == 0 {
 		return false, nil
 	}
-	full, err := r.bucket.find(ctx, tip.ChainID)
+	full, err := r.bucket.named(ctx, tip.ChainID)
 	if err != nil {
 		return false, err
 	}
@@ -142,7 +142,7 @@ func (r *run) fitsParent(parent *Manifest) error {
 // another that stands for it; then the layer goes below its parent.
 func (r *run) placeBelow(ctx context.Context, parent *Manifest) error {
 	r.below = parent.Path
-	full, err := r.bucket.find(ctx, parent.Chain)
+	full, err := r.bucket.named(ctx, parent.Chain)
 	if err == nil {
 		r.below = full.Path
 		_, err = r.bucket.manifestOf(ctx, full)
@@ -165,19 +165,49 @@ func (r *run) placeBelow(ctx context.Context, parent *Manifest) error {
 // refer says that the run needs a layer, and only then asks whether it is on its way
 // out: whoever retires one looks for references afterwards, so that one of the two
 // sees the other.
-func (r *run) refer(ctx context.Context, layer string) error {
-	err := r.create(ctx, formatRef(layer, r.layer.ID), kindRef, refRecord{Layer: layer, Holder: r.layer.ID, Job: r.job, CreatedAt: r.begun.UTC()})
+func (r *run) refer(ctx context.Context, l LayerInfo) error {
+	err := r.create(ctx, formatRef(l.ID, r.layer.ID), kindRef, refRecord{Layer: l.ID, Holder: r.layer.ID, Job: r.job, CreatedAt: r.begun.UTC()})
 	if err != nil {
 		return err
 	}
-	_, err = r.bucket.Size(ctx, formatRetired(layer))
-	switch {
-	case errors.Is(err, objectio.ErrNotExist):
-		return nil
-	case err == nil:
-		return fmt.Errorf("layer %s, which was to be extended, is being expired: %w", layer, ErrConflict)
+	r.needs = append(r.needs, l)
+	return r.bucket.checkUnmarked(ctx, l.ID)
+}
+
+// confirm looks once more after what the run needs, now that its claim is there. Where a
+// reference is old, whoever expires layers looks for the claim, so that he can declare
+// the run dead. One that is claimed later finds the mark here; or that the layer is
+// gone, for the mark goes after it, and so is asked for first.
+func (r *run) confirm(ctx context.Context) error {
+	for _, l := range r.needs {
+		if err := r.bucket.checkUnmarked(ctx, l.ID); err != nil {
+			return err
+		}
+		m, err := readManifest(ctx, r.bucket.Bucket, l.Path)
+		if errors.Is(err, ErrNoLayer) || err == nil && m.Layer != l.ID {
+			return fmt.Errorf("layer %s, which is needed, was expired: %w", l.ID, ErrConflict)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return storageError("read", formatRetired(layer), err)
+	return nil
+}
+
+// explain says of a run that misses what it has written, or what it needs, whether it was
+// taken for dead while it slept.
+func (r *run) explain(ctx context.Context, err error) error {
+	if err == nil || !isNoLayer(err) && !errors.Is(err, objectio.ErrNotExist) || errors.Is(err, ErrConflict) {
+		return err
+	}
+	head, peekErr := r.bucket.Peek(ctx, manifestObject(r.layer.Path), recordHead)
+	if peekErr == nil && isVoid(head) {
+		return fmt.Errorf("%w: the run was declared dead: %w", ErrConflict, err)
+	}
+	if gone := r.confirm(ctx); errors.Is(gone, ErrConflict) {
+		return fmt.Errorf("%w: %w", gone, err)
+	}
+	return err
 }
 
 // after is what the end of the layer must come after. A store without history has

@@ -37,6 +37,8 @@ const (
 	kindRef        recordKind = "varve.ref"
 	kindRetired    recordKind = "varve.retired"
 	kindKey        recordKind = "varve.key"
+	kindVerified   recordKind = "varve.verified"
+	kindExpired    recordKind = "varve.expired"
 )
 
 // UnmarshalJSON insists on the members by their exact names, where encoding/json

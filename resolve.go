@@ -149,9 +149,6 @@ func (r *resolver) down(ctx context.Context, l LayerInfo) (*way, error) {
 }
 
 func (r *resolver) findDown(ctx context.Context, l LayerInfo) (*way, error) {
-	if err := r.b.checkStays(ctx, l); err != nil {
-		return nil, err
-	}
 	m, err := r.b.manifestOf(ctx, l)
 	if err != nil {
 		return nil, err
@@ -337,9 +334,6 @@ func (b *collectionBucket) survey(ctx context.Context, tip LayerInfo) (whole []*
 	}
 	r := &resolver{b: b}
 	for l := range x.down(tip) {
-		if err := b.checkStays(ctx, l); err != nil {
-			errs = append(errs, err)
-		}
 		m, err := r.b.manifestOf(ctx, l)
 		if err != nil {
 			errs = append(errs, err)

@@ -72,8 +72,7 @@ func TestStandIns(t *testing.T) {
 	l.faults.Remove(formatIndex(chain[2]))
 	require.Equal(t, []LayerInfo{heavy, chain[3], chain[4]}, l.resolve(chain[4].ID, Timestamp{}), "of a parent that no entry names")
 	l.retire(heavy)
-	_, err := l.c.Resolve(t.Context(), chain[4].ID, Timestamp{})
-	require.ErrorIs(t, err, ErrNoLayer)
+	require.Equal(t, []LayerInfo{heavy, chain[3], chain[4]}, l.resolve(chain[4].ID, Timestamp{}), "what is retired stays as long as it is needed")
 }
 
 // TestTipsBeyondStandIns: what extends a layer extends those that stand for it.
@@ -141,7 +140,7 @@ func TestStandInsCostNothing(t *testing.T) {
 	require.Len(t, l.gets(), 1+10, "a look at the tip, and the chain")
 }
 
-// TestRetiredLayers are not chosen, and what needs them is refused.
+// TestRetiredLayers are not chosen. What needs them stays, and they with it.
 func TestRetiredLayers(t *testing.T) {
 	t.Parallel()
 	l := newLake(t)
@@ -166,7 +165,14 @@ func TestRetiredLayers(t *testing.T) {
 	refused(young[2].Path, Timestamp{})
 	l.retire(young...)
 	require.Equal(t, chain, l.resolve(Latest, Timestamp{}), "and so is a retired chain")
-	l.retire(chain[1])
+	l.retire(chain[:2]...)
+	require.Equal(t, chain, l.resolve(Latest, Timestamp{}), "it leads to what is not retired")
+	require.Equal(t, chain, l.resolve(chain[3].ID, Timestamp{}))
+	refused(chain[1].ID, Timestamp{})
+	for _, info := range chain[:2] {
+		l.faults.Remove(formatRetired(info.ID))
+	}
+	l.retire(chain[1:]...)
 	refused(chain[3].ID, Timestamp{})
 	require.Equal(t, chain[:1], l.resolve(Latest, Timestamp{}))
 	require.Equal(t, chain[:1], l.resolve("", wall(10)))

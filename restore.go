@@ -123,6 +123,7 @@ func (r *restore) restore(ctx context.Context) (_ *Restored, err error) {
 	if err := r.resolve(ctx); err != nil {
 		return nil, err
 	}
+	defer r.c.reads(ctx, r.bucket, r.chain)()
 	if err := r.check(ctx); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package varve_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -61,18 +62,49 @@ func TestParentRetiredMeanwhile(t *testing.T) {
 	s.requireWhole()
 }
 
-// TestParentRetiredTooLate: the reference is there by then, so the mark is taken back
-// and nothing is lost.
+// TestParentGoneMeanwhile, after the run looked and before it claimed its path: whoever
+// expired the parent could not know of it.
+func TestParentGoneMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []bool{false, true} {
+		s, _, middle, tip := chained(t)
+		s.during(faultblob.Put, "progress", func(faultblob.Op) {
+			if !gone {
+				s.retire(tip.ID)
+				return
+			}
+			for _, key := range s.bucket.Keys() {
+				if strings.HasPrefix(key, tip.Path+"/") || strings.Contains(key, "-"+tip.ID+"-") {
+					s.bucket.Remove(key)
+				}
+			}
+		})
+		err := s.backup()
+		require.ErrorIs(t, err, varve.ErrConflict)
+		require.ErrorContains(t, err, tip.ID)
+		s.bucket.Inject(nil)
+		s.last = middle
+		require.NoError(t, s.attempt(t.Context()))
+		require.Equal(t, middle.ID, s.last.ParentID)
+		require.NoError(t, s.restore(s.newStore(), s.last.ID))
+	}
+}
+
+// TestParentRetiredTooLate: the claim is there by then. The layer that is committed needs
+// its parent, which stays, and is no restore point of its own.
 func TestParentRetiredTooLate(t *testing.T) {
 	t.Parallel()
 	s, _, _, tip := chained(t)
-	s.during(faultblob.Put, "progress", func(faultblob.Op) { s.retire(tip.ID) })
+	s.during(faultblob.Put, "data", func(faultblob.Op) { s.retire(tip.ID) })
 	require.NoError(t, s.backup())
 	require.Equal(t, tip.ID, s.last.ParentID)
 	require.Contains(t, s.bucket.Keys(), "refs/"+tip.ID+"/"+s.last.ID)
 	s.bucket.Inject(nil)
-	s.reinstate(tip.ID)
-	s.goOn()
+	require.NoError(t, s.restore(s.newStore(), s.last.ID))
+	require.ErrorIs(t, s.restore(s.newStore(), tip.ID), varve.ErrNoLayer)
+	s.change(9)
+	require.NoError(t, s.backup())
+	require.NoError(t, s.restore(s.newStore(), s.last.ID))
 }
 
 // TestLatestIsRetired: its chain goes on from the layer below, whose base is gone; the

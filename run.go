@@ -72,9 +72,11 @@ type run struct {
 
 	// Of an incremental:
 	parent     *Manifest
-	below      string // path that the layer's is appended to
-	kept       []Span // spans that the parent has, too
-	introduced []Span // and those that it has not
+	needs      []LayerInfo // layers that the run has made references to
+	reading    func()      // ends that of the chain; nil: it has not begun
+	below      string      // path that the layer's is appended to
+	kept       []Span      // spans that the parent has, too
+	introduced []Span      // and those that it has not
 	changes    ChangeSource
 	segments   []segment // kept, by the parent's digests
 	ledger     *rowCheck // counts changes by segment
@@ -253,12 +255,7 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 	if err := r.checkReadable(m, written); err != nil {
 		return nil, err
 	}
-	body, err := m.encode()
-	if err != nil {
-		return nil, err
-	}
-	object := manifestObject(r.layer.Path)
-	err = storageError("write", object, r.bucket.Create(ctx, object, body))
+	err = r.createManifest(ctx, m)
 	if errors.Is(err, objectio.ErrExist) {
 		return nil, fmt.Errorf("%s: %w", r.layer.Path, ErrConflict)
 	}
@@ -270,6 +267,24 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 		"keys", m.Stats.Keys, "stored_bytes", m.Stats.StoredBytes, "duration", m.Stats.Duration)
 	r.report.layer(layer.LayerInfo)
 	return layer, nil
+}
+
+// createManifest stores the manifest. Where it is not there after a write that failed,
+// it may have been, and its layer have been expired while this process slept. The index
+// entry goes before the manifest, and so tells whether to write again.
+func (r *run) createManifest(ctx context.Context, m *Manifest) error {
+	body, err := m.encode()
+	if err != nil {
+		return err
+	}
+	object := manifestObject(r.layer.Path)
+	return storageError("write", object, r.bucket.CreateWhile(ctx, object, body, func(ctx context.Context) error {
+		_, err := r.bucket.Size(ctx, formatIndex(r.layer))
+		if errors.Is(err, objectio.ErrNotExist) {
+			return fmt.Errorf("layer %s was expired meanwhile: %w", r.layer.ID, ErrConflict)
+		}
+		return err
+	}))
 }
 
 // checkReadable looks at the layer as whoever restores it will: what a reader would

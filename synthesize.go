@@ -29,9 +29,17 @@ func (r *run) synthesize(ctx context.Context) error {
 	if m.Order != r.info.Order.WithDefaults().Name {
 		return nil
 	}
-	for _, layer := range append([]string{m.Layer}, m.Refers...) {
-		err := r.refer(ctx, layer)
-		if errors.Is(err, ErrConflict) {
+	x, err := r.bucket.index(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range append([]string{m.Layer}, m.Refers...) {
+		l, err := x.layer(ctx, id)
+		if err == nil {
+			err = r.refer(ctx, l)
+		}
+		if errors.Is(err, ErrConflict) || errors.Is(err, ErrNoLayer) {
+			r.needs = nil
 			return nil
 		}
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 const (
 	cloudScheme = "gs"
 	ownScheme   = "varvetest"
-	both        = "varveboth" // has one opener of gocloud's kind and one that is preferred
+	bothSchemes = "varveboth" // has one opener of gocloud's kind and one that is preferred
 )
 
 // opener is a driver that fails as its URL says.
@@ -44,8 +44,8 @@ func (opener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, error)
 var register = sync.OnceFunc(func() {
 	blob.DefaultURLMux().RegisterBucket(cloudScheme, opener{})
 	blob.DefaultURLMux().RegisterBucket(ownScheme, opener{})
-	blob.DefaultURLMux().RegisterBucket(both, opener{})
-	blob.DefaultURLMux().RegisterBucket(preferred+both, opener{})
+	blob.DefaultURLMux().RegisterBucket(bothSchemes, opener{})
+	blob.DefaultURLMux().RegisterBucket(preferred+bothSchemes, opener{})
 })
 
 func TestParseURL(t *testing.T) {
@@ -115,7 +115,7 @@ func TestDriverErrorsAreScrubbed(t *testing.T) {
 		"parts":   `driver: user *** with password "***" and token *** may not`,
 		"escaped": "driver: parameters token=***&fail=***",
 	} {
-		for _, scheme := range []string{cloudScheme, ownScheme, both} {
+		for _, scheme := range []string{cloudScheme, ownScheme, bothSchemes} {
 			_, err := OpenCollection(t.Context(), scheme+"://hush:hu%2Fsh%20hush@host/path?token=s%2Becret+key&fail="+fail, nil)
 			require.EqualError(t, err, strings.ReplaceAll("open collection SCHEME://host/path: "+want, "SCHEME", scheme))
 			for _, secret := range []string{"hush", "hu/sh", "hu%2Fsh", "ecret", "s+ecret", "key"} {

@@ -52,6 +52,10 @@ type VerifyOptions struct {
 	// Scratch is a throwaway store for VerifyRehearsal: empty, and of the layer's
 	// order. It can be read back, as a Pebble database in memory can.
 	Scratch export.Store
+	// Record notes in the collection that the layer was verified, if nothing is wrong: a
+	// Policy takes into account what was verified at VerifyHash or above. It needs the
+	// right to write.
+	Record bool
 	// Concurrency is how many files are read at once. 0: GOMAXPROCS.
 	Concurrency int
 	// BytesPerSecond limits traffic from the bucket. 0: unlimited.
@@ -142,6 +146,7 @@ func (v *verification) verify(ctx context.Context, from string) (*Report, error)
 	if err := v.resolve(ctx, from); err != nil {
 		return nil, err
 	}
+	defer v.c.reads(ctx, v.bucket, v.chain)()
 	climb := []struct {
 		level VerifyLevel
 		check func(context.Context) error
@@ -160,6 +165,9 @@ func (v *verification) verify(ctx context.Context, from string) (*Report, error)
 		}
 	}
 	v.events.end()
+	if err := v.record(ctx); err != nil {
+		return v.finish(), err
+	}
 	if len(v.report.Problems) == 0 {
 		v.events.layer(v.chain.tip().LayerInfo)
 	}

@@ -127,8 +127,12 @@ func (c *Collection) rebuildIndex(ctx context.Context, b *collectionBucket) (wri
 	for _, err := range bad {
 		c.opts.Logger.Warn("no entry for a manifest that cannot be read", "collection", c.name, "error", err)
 	}
+	retired, err := b.retired(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for _, m := range found {
-		if x.byID[m.Layer] == m.info() {
+		if retired[m.Layer] || x.byID[m.Layer] == m.info() {
 			continue
 		}
 		object := formatIndex(m.info())

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -15,6 +16,8 @@ import (
 type Options struct {
 	Over  *blob.Bucket // keeps the objects; nil: a new one in memory
 	Allow Rule         // rules that are not judged
+	// Now is the bucket's clock, by which objects are dated. nil: that of Over.
+	Now func() time.Time
 }
 
 // Bucket is the test's side of the bucket: it sets faults, reads the trace and
@@ -24,6 +27,7 @@ type Bucket struct {
 	tb    testing.TB
 	under *blob.Bucket
 	allow Rule
+	now   func() time.Time
 
 	commit sync.Mutex // held while a write is judged and applied
 
@@ -34,8 +38,9 @@ type Bucket struct {
 
 	readers atomic.Int64 // that are open
 
-	written sync.Mutex // guards wrote, which hooks change while they hold mu
-	wrote   []string   // keys, in the order of their writes
+	written sync.Mutex           // guards what follows, which hooks change while they hold mu
+	wrote   []string             // keys, in the order of their writes
+	dates   map[string]time.Time // of objects, by the bucket's clock
 }
 
 // New is a bucket that reports to tb whoever breaks a rule.
@@ -43,7 +48,7 @@ func New(tb testing.TB, opts *Options) *Bucket {
 	if opts == nil {
 		opts = new(Options)
 	}
-	b := &Bucket{tb: tb, under: opts.Over, allow: opts.Allow}
+	b := &Bucket{tb: tb, under: opts.Over, allow: opts.Allow, now: opts.Now}
 	if b.under == nil {
 		b.under = memblob.OpenBucket(nil)
 	}
@@ -56,6 +61,26 @@ func (b *Bucket) Open() *blob.Bucket { return blob.NewBucket(driver{b}) }
 
 // Readers is how many readers were opened and not closed.
 func (b *Bucket) Readers() int { return int(b.readers.Load()) }
+
+// Date sets when an object was written, as far as the bucket says.
+func (b *Bucket) Date(key string, at time.Time) {
+	b.written.Lock()
+	defer b.written.Unlock()
+	if b.dates == nil {
+		b.dates = map[string]time.Time{}
+	}
+	b.dates[key] = at
+}
+
+// dated is when an object was written.
+func (b *Bucket) dated(key string, under time.Time) time.Time {
+	b.written.Lock()
+	defer b.written.Unlock()
+	if at, ok := b.dates[key]; ok {
+		return at
+	}
+	return under
+}
 
 // Inject lets hook decide what goes wrong with each operation from now on; nil:
 // nothing. Hook is called for one operation at a time and must not call the bucket.
@@ -74,7 +99,11 @@ func (b *Bucket) Park(hook func(context.Context, Op)) {
 	b.park = hook
 }
 
+// note says that an object was written, now.
 func (b *Bucket) note(key string) {
+	if b.now != nil {
+		b.Date(key, b.now())
+	}
 	b.written.Lock()
 	defer b.written.Unlock()
 	b.wrote = append(b.wrote, key)

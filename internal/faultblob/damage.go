@@ -2,6 +2,7 @@ package faultblob
 
 import (
 	"context"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -59,9 +60,10 @@ func (b *Bucket) Swap(key, other string) {
 // with an empty trace.
 func (b *Bucket) Clone() *Bucket {
 	b.tb.Helper()
-	clone := &Bucket{tb: b.tb, under: memblob.OpenBucket(nil), allow: b.allow}
+	clone := &Bucket{tb: b.tb, under: memblob.OpenBucket(nil), allow: b.allow, now: b.now}
 	for _, key := range b.Keys() {
 		clone.Replace(key, b.Read(key))
+		clone.Date(key, b.dated(key, time.Time{}))
 	}
 	return clone
 }

@@ -39,6 +39,7 @@ func (d driver) Attributes(ctx context.Context, key string) (attrs *gocloud.Attr
 		a, err := d.under.Attributes(ctx, key)
 		if err == nil {
 			attrs = attributes(a)
+			attrs.ModTime = d.dated(key, a.ModTime)
 		}
 		return err
 	})
@@ -85,7 +86,7 @@ func (d driver) ListPaged(ctx context.Context, opts *gocloud.ListOptions) (page 
 				continue
 			}
 			page.Objects = append(page.Objects, &gocloud.ListObject{
-				Key: o.Key, ModTime: o.ModTime, Size: o.Size, MD5: o.MD5, IsDir: o.IsDir,
+				Key: o.Key, ModTime: d.dated(o.Key, o.ModTime), Size: o.Size, MD5: o.MD5, IsDir: o.IsDir,
 			})
 		}
 		return err
@@ -103,11 +104,9 @@ func (d driver) Copy(ctx context.Context, dstKey, srcKey string, opts *gocloud.C
 
 func (d driver) Delete(ctx context.Context, key string, opts *gocloud.DeleteOptions) error {
 	return d.do(ctx, Op{Kind: Delete, Key: key}, func(op Op) error {
-		err := d.under.DeleteWithOptions(ctx, key, &blob.DeleteOptions{BeforeDelete: opts.BeforeDelete})
-		if err == nil {
-			d.judge(op, Deletes, "deletes an object")
-		}
-		return err
+		return d.remove(op, func() error {
+			return d.under.DeleteWithOptions(ctx, key, &blob.DeleteOptions{BeforeDelete: opts.BeforeDelete})
+		})
 	})
 }
 

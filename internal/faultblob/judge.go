@@ -15,7 +15,8 @@ type Rule uint
 const (
 	// Overwrites: an object is written where there is one, be it with the same bytes.
 	Overwrites Rule = 1 << iota
-	// Deletes: an object is deleted.
+	// Deletes: an object is deleted that is needed, or before what needs it, or that is
+	// nobody's to delete.
 	Deletes
 	// EarlyManifests: a layer is committed before its claim, its file list, its index
 	// entry and, if that names a parent, its reference to that one are there.
@@ -31,12 +32,20 @@ const (
 
 // The objects of a layer, as far as the judge knows them.
 const (
-	manifest = "BACKUP_MANIFEST"
-	fileList = "files.sst"
-	claim    = "progress/0"
-	dataDir  = "data/"
-	indexDir = "index/"
-	refsDir  = "refs/"
+	manifest   = "BACKUP_MANIFEST"
+	fileList   = "files.sst"
+	objectList = "objects.sst"
+	claim      = "progress/0"
+	dataDir    = "data/"
+	keyDir     = "keys/" // the only objects of a layer that may come after its manifest
+
+	indexDir      = "index/"
+	refsDir       = "refs/"
+	retiredDir    = "retired/"
+	verifiedDir   = "verified/"
+	expiredDir    = "expired/"
+	probeDir      = "probe/"
+	collectionKey = "varve.json"
 )
 
 // complaint is a rule that an operation breaks if it takes effect.
@@ -61,6 +70,9 @@ func (b *Bucket) write(op Op, apply func() error) error {
 		return err
 	}
 	b.note(op.Key)
+	if layer, ok := cutName(op.Key, manifest); ok && b.isVoid(op.Key) {
+		complaints = b.prematureVoid(layer)
+	}
 	for _, c := range complaints {
 		b.judge(op, c.rule, c.text)
 	}
@@ -78,7 +90,7 @@ func (b *Bucket) complaints(key string) (found []complaint) {
 		}
 	}
 	for _, layer := range layersOf(key) {
-		if b.exists(layer + manifest) {
+		if b.exists(layer+manifest) && !b.isVoid(layer+manifest) {
 			found = append(found, complaint{LateData, "writes to a layer that is committed"})
 		}
 	}
@@ -135,13 +147,20 @@ func (e entry) reference() string {
 	return e.collection + refsDir + f[3] + "/" + f[2]
 }
 
-// layersOf are the layers, as "path/", whose payload or file list key may be.
+// layersOf are the layers, as "path/", whose payload or lists key may be.
 func layersOf(key string) (layers []string) {
-	if layer, ok := cutName(key, fileList); ok {
-		layers = append(layers, layer)
+	for _, list := range []string{fileList, objectList} {
+		if layer, ok := cutName(key, list); ok {
+			layers = append(layers, layer)
+		}
 	}
+	return append(layers, layersAbove(key, dataDir)...)
+}
+
+// layersAbove are the layers in whose folder dir key may be.
+func layersAbove(key, dir string) (layers []string) {
 	for i := range len(key) {
-		if (i == 0 || key[i-1] == '/') && strings.HasPrefix(key[i:], dataDir) {
+		if (i == 0 || key[i-1] == '/') && strings.HasPrefix(key[i:], dir) {
 			layers = append(layers, key[:i])
 		}
 	}

@@ -79,7 +79,7 @@ func TestJudgeDeletesAndCopies(t *testing.T) {
 	require.NoError(t, b.Delete(t.Context(), "a"))
 	require.Equal(t, []string{
 		"faultblob: 2 copy b: overwrites an object",
-		"faultblob: 3 delete a: deletes an object",
+		"faultblob: 3 delete a: deletes an object of no collection",
 	}, tb.said)
 }
 

@@ -17,6 +17,13 @@ import (
 // Other errors leave open whether the object was or will be created. The same call
 // may be made again, with the same body. Body is not kept.
 func (b *Bucket) Create(ctx context.Context, key string, body []byte) error {
+	return b.CreateWhile(ctx, key, body, nil)
+}
+
+// CreateWhile is [Bucket.Create] of an object that others may delete. An absent one is
+// tried again only while still says so: a write whose reply was lost may have taken
+// effect long ago, and what it made may have had its day. nil: always.
+func (b *Bucket) CreateWhile(ctx context.Context, key string, body []byte, still func(context.Context) error) error {
 	for n := 0; ; n++ {
 		err := b.createOnce(ctx, key, body)
 		if err == nil {
@@ -32,6 +39,11 @@ func (b *Bucket) Create(ctx context.Context, key string, body []byte) error {
 			return fail(ctx, "create", key, fmt.Errorf("%w; then %w", err, readErr))
 		case !absentTransient(err) || !b.again(ctx, n):
 			return fail(ctx, "create", key, err)
+		}
+		if still != nil {
+			if err := still(ctx); err != nil {
+				return err
+			}
 		}
 	}
 }

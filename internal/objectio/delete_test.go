@@ -1,6 +1,8 @@
 package objectio_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -52,5 +54,24 @@ func TestDeleteOnEveryDriver(t *testing.T) {
 			require.ErrorIs(t, err, objectio.ErrNotExist)
 		}
 		require.NoError(t, b.Delete(t.Context(), "a/c"))
+	})
+}
+
+// TestCreateWhile: where there is nothing after a write that failed, the caller says
+// whether to go on.
+func TestCreateWhile(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("gone")
+	synctest.Test(t, func(t *testing.T) {
+		faults := faultblob.New(t, nil)
+		faults.Inject(faultblob.Nth(1, faultblob.Fault{Kind: faultblob.Lost}))
+		b := objectio.New(faults.Open(), "")
+		require.ErrorIs(t, b.CreateWhile(t.Context(), "a", []byte("x"), func(context.Context) error { return gone }), gone)
+		require.Empty(t, faults.Keys())
+		faults.Reset()
+		asked := 0
+		require.NoError(t, b.CreateWhile(t.Context(), "a", []byte("x"), func(context.Context) error { asked++; return nil }))
+		require.Equal(t, 1, asked)
+		require.ErrorIs(t, b.CreateWhile(t.Context(), "a", []byte("y"), func(context.Context) error { return gone }), objectio.ErrExist)
 	})
 }

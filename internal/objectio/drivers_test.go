@@ -2,6 +2,7 @@ package objectio_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
@@ -47,8 +48,12 @@ func TestEveryDriver(t *testing.T) {
 		_, err = b.Get(t.Context(), "data/2.sst", 10)
 		require.ErrorIs(t, err, objectio.ErrNotExist)
 
+		for e, err := range b.List(t.Context(), "data/") {
+			require.NoError(t, err)
+			require.WithinDuration(t, time.Now(), e.ModTime, time.Minute)
+		}
 		got, err := list(t.Context(), b, "")
 		require.NoError(t, err)
-		require.Equal(t, []objectio.Entry{{"data/1.sst", 10}, {"progress/0", 4}}, got)
+		require.Equal(t, []objectio.Entry{{Key: "data/1.sst", Size: 10}, {Key: "progress/0", Size: 4}}, got)
 	})
 }

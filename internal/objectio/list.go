@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 )
@@ -14,8 +15,9 @@ const pageSize = 1000
 
 // Entry is one listed object.
 type Entry struct {
-	Key  string // without the bucket's prefix
-	Size int64  // bytes
+	Key     string    // without the bucket's prefix
+	Size    int64     // bytes
+	ModTime time.Time // when it was written, by the bucket's clock
 }
 
 // List yields the objects whose keys start with prefix, keys ascending. At most one
@@ -31,7 +33,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 				return
 			}
 			for _, o := range page {
-				e := Entry{Key: strings.TrimPrefix(o.Key, b.prefix), Size: o.Size}
+				e := Entry{Key: strings.TrimPrefix(o.Key, b.prefix), Size: o.Size, ModTime: o.ModTime}
 				if e.Key < last {
 					yield(Entry{}, fail(ctx, "list", prefix, fmt.Errorf("key %q comes after %q", e.Key, last)))
 					return
