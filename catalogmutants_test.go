@@ -30,7 +30,16 @@ func catalogMutants() []mutant {
 		}, test: in("TableBesideTheLiveOne")},
 		{name: "files whose keys move are linked", edits: []edit{
 			{"loadplan.go", "r.tables == nil || r.moveOf(p.span) != nil", "r.tables == nil"},
-		}, test: in("DeclaredTables")},
+		}, test: in("RenamedFilesAreLinked")},
+		{name: "what is replaced stays where nothing is loaded", vital: true, edits: []edit{
+			{"export/internal/staging/clear.go", "	gaps := s.gaps()", "	gaps := s.gaps()[:0]"},
+		}, test: inPebblekv("ReplaceSeveral")},
+		{name: "what is replaced stays under what is loaded", edits: []edit{
+			{"export/internal/staging/loader.go", "	if l.clears {", "	if false {"},
+		}, test: inPebblekv("ReplaceSeveral")},
+		{name: "range keys that are replaced stay", edits: []edit{
+			{"export/internal/staging/clear.go", "	return w.RangeKeyDelete(start, end)", "	return nil"},
+		}, test: inPebblekv("ReplaceSeveral")},
 		{name: "objects need what they needed elsewhere", edits: []edit{
 			{"place.go", "On: ids[d.On]", "On: d.On"},
 		}, test: in("TableBesideTheLiveOne")},

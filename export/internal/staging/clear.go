@@ -34,8 +34,9 @@ func clearTable(w *sstable.Writer, start, end []byte) error {
 // clearGaps writes tables to a folder that clear what no loader had a part of, or had
 // nothing for. The caller holds the lock.
 func (s *Area) clearGaps(dir string) (paths []string, err error) {
-	for _, gap := range s.gaps() {
-		path := s.fs.PathJoin(dir, fmt.Sprintf("clear-%d.sst", len(paths)))
+	gaps := s.gaps()
+	for i, gap := range gaps {
+		path := s.fs.PathJoin(dir, fmt.Sprintf("clear-%d.sst", i))
 		if err := s.writeClearing(path, gap); err != nil {
 			return nil, fmt.Errorf("clear %s: %w", gap, err)
 		}
