@@ -19,6 +19,7 @@ type diocese struct {
 	parish    parish
 	c         *varve.Collection
 	was       map[string][]string // rows by path, when it was backed up
+	full      string              // layer ID
 }
 
 func newDiocese(t *testing.T, newParish parishOf) *diocese {
@@ -28,8 +29,9 @@ func newDiocese(t *testing.T, newParish parishOf) *diocese {
 		for _, path := range tables {
 			grow(t, d.parish, path, value, 5*i, 8+4*i)
 		}
-		_, err := d.c.Backup(t.Context(), varve.Cluster(d.parish), &varve.BackupOptions{Into: []string{"", varve.Latest}[i], TargetFileBytes: 1 << 10})
+		layer, err := d.c.Backup(t.Context(), varve.Cluster(d.parish), &varve.BackupOptions{Into: []string{"", varve.Latest}[i], TargetFileBytes: 1 << 10})
 		require.NoError(t, err)
+		d.full = layer.ChainID
 	}
 	for _, path := range tables {
 		d.was[path] = rows(t, d.parish, export.Timestamp{}, path)
@@ -61,6 +63,7 @@ func TestParishes(t *testing.T) {
 		for what, check := range map[string]func(d *diocese){
 			"whole": whole, "users alone": usersAlone, "another database": anotherDatabase, "replaced": replaced,
 			"regions": regions, "schema only": schemaOnly, "verify only": verifyOnly, "part of a table": partOfTable,
+			"counts": counts, "excluded": excluded,
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				t.Parallel()
@@ -171,6 +174,38 @@ func partOfTable(d *diocese) {
 	require.Equal(d, []string{start + "003=first 0", start + "004=first 0", start + "005=second 0"}, contentOf(d, to))
 	var full *varve.NotEmptyError
 	d.refuses(to, varve.Spans(to, varve.Span{Start: []byte(start + "005"), End: []byte(start + "009")}), varve.RestoreOptions{}, &full)
+}
+
+// counts of each object, rows and index entries apart: of the full all, of the incremental
+// what was written.
+func counts(d *diocese) {
+	for from, want := range map[string]int64{"": 7, varve.Latest: 7, d.full: 8} {
+		infos, err := d.c.Objects(d.Context(), from)
+		require.NoError(d, err)
+		indexes := map[string]int64{"accounts": 1, "entries": 0, "orders": 2, "users": 0}
+		for _, i := range infos {
+			n, isTable := indexes[i.Name]
+			if !isTable || i.LogicalBytes == 0 {
+				require.Zero(d, i.ObjectCounts, i.Name)
+				continue
+			}
+			require.Equal(d, []int64{want, n * want, 0}, []int64{i.Rows, i.IndexEntries, i.Deletions}, "%s from %q", i.Name, from)
+			delete(indexes, i.Name)
+		}
+		require.Empty(d, indexes)
+	}
+}
+
+// excluded: the object comes back without its rows, and the restore says so.
+func excluded(d *diocese) {
+	hole := object(d, d.parish, export.Timestamp{}, "bank.entries").Spans
+	_, err := d.c.Backup(d.Context(), varve.Databases(d.parish, "bank"), &varve.BackupOptions{Exclude: hole})
+	require.NoError(d, err)
+	to := d.newParish(d, "eu")
+	restored := d.restore(varve.Databases(to, "bank"), varve.RestoreOptions{From: varve.Latest})
+	require.Equal(d, []string{"span " + hole[0].String() + ", which was excluded from the backup"}, restored.Skipped)
+	require.Equal(d, d.was["bank.accounts"], rows(d, to, export.Timestamp{}, "bank.accounts"))
+	require.Empty(d, rows(d, to, export.Timestamp{}, "bank.entries"))
 }
 
 // contentOf is all that a parish holds, whatever it is called.
