@@ -41,10 +41,10 @@ func catalogMutants() []mutant {
 			{"export/internal/staging/clear.go", "	return w.RangeKeyDelete(start, end)", "	return nil"},
 		}, test: inPebblekv("ReplaceSeveral")},
 		{name: "objects need what they needed elsewhere", edits: []edit{
-			{"place.go", "On: ids[d.On]", "On: d.On"},
+			{"settle.go", "On: s.ids[d.On]", "On: d.On"},
 		}, test: in("TableBesideTheLiveOne")},
 		{name: "names that are taken are taken again", edits: []edit{
-			{"place.go", "return o.ID != placed", "return o.ID == placed"},
+			{"settle.go", "return o.ID != placed", "return o.ID == placed"},
 		}, test: in("WhatARestoreRefuses")},
 		{name: "an older layer stands in for one that has lost a table", edits: []edit{
 			{"restore.go", "!isOtherTarget(err) || r.shouldHold(m)", "!isOtherTarget(err)"},
