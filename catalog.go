@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -117,6 +118,13 @@ func (c *catalog) within(id uint64) []*export.Object {
 		out = append(out, c.within(o.ID)...)
 	}
 	return out
+}
+
+// sameObject reports whether two objects have all in common.
+func sameObject(a, b *export.Object) bool {
+	return a.ID == b.ID && a.Parent == b.Parent && a.Kind == b.Kind && a.Name == b.Name && a.System == b.System &&
+		equalSpans(a.Spans, b.Spans) && slices.Equal(a.Needs, b.Needs) && slices.Equal(a.Regions, b.Regions) &&
+		bytes.Equal(a.Definition, b.Definition) && bytes.Equal(a.Grants, b.Grants)
 }
 
 // isContainer reports whether the object is there for others to be in.

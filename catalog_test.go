@@ -108,6 +108,34 @@ func TestSelection(t *testing.T) {
 	require.Equal(t, []string{"view bank.rich, which needs bank.accounts", "foreign key of shop.west.orders on bank.accounts"}, skipped)
 }
 
+// TestSkippedDependencies: each kind has its own leave to go on without; types, and kinds
+// that varve does not know, have none.
+func TestSkippedDependencies(t *testing.T) {
+	t.Parallel()
+	const all = ForeignKeys | Sequences | SequenceOwners | Views
+	for kind, skip := range map[string]Dependency{
+		export.ForeignKeyDependency: ForeignKeys, export.SequenceDependency: Sequences, export.SequenceOwnerDependency: SequenceOwners,
+		export.ViewDependency: Views, export.TypeDependency: 0, "trigger": 0,
+	} {
+		objects := namedObjects()
+		objects[2].Needs = []export.Dependency{{Kind: kind, On: 9}}
+		c, err := newCatalog(nil, objects)
+		require.NoError(t, err)
+		s, err := selectNamed(c, tablesTarget, []string{"bank.accounts"})
+		require.NoError(t, err)
+		_, _, err = s.without(all &^ skip)
+		require.EqualError(t, err, "bank.accounts needs shop.west.orders, which is no target: dependency "+kind)
+		rest, skipped, err := s.without(skip)
+		if skip == 0 {
+			require.Error(t, err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Len(t, skipped, 1)
+		require.Equal(t, skip == Views, len(rest.objects) == 0)
+	}
+}
+
 // TestImpossibleCatalogs are refused, whoever has made them.
 func TestImpossibleCatalogs(t *testing.T) {
 	t.Parallel()

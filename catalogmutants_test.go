@@ -30,12 +30,21 @@ func catalogMutants() []mutant {
 		}, test: in("TableBesideTheLiveOne")},
 		{name: "files whose keys move are linked", edits: []edit{
 			{"loadplan.go", "r.tables == nil || r.moveOf(p.span) != nil", "r.tables == nil"},
-		}, test: in("DeclaredTables")},
+		}, test: in("RenamedFilesAreLinked")},
+		{name: "what is replaced stays where nothing is loaded", vital: true, edits: []edit{
+			{"export/internal/staging/clear.go", "	gaps := s.gaps()", "	gaps := s.gaps()[:0]"},
+		}, test: inPebblekv("ReplaceSeveral")},
+		{name: "what is replaced stays under what is loaded", edits: []edit{
+			{"export/internal/staging/loader.go", "	if l.clears {", "	if false {"},
+		}, test: inPebblekv("ReplaceSeveral")},
+		{name: "range keys that are replaced stay", edits: []edit{
+			{"export/internal/staging/clear.go", "	return w.RangeKeyDelete(start, end)", "	return nil"},
+		}, test: inPebblekv("ReplaceSeveral")},
 		{name: "objects need what they needed elsewhere", edits: []edit{
-			{"place.go", "On: ids[d.On]", "On: d.On"},
+			{"settle.go", "On: s.ids[d.On]", "On: d.On"},
 		}, test: in("TableBesideTheLiveOne")},
 		{name: "names that are taken are taken again", edits: []edit{
-			{"place.go", "return o.ID != placed", "return o.ID == placed"},
+			{"settle.go", "return o.ID != placed", "return o.ID == placed"},
 		}, test: in("WhatARestoreRefuses")},
 		{name: "an older layer stands in for one that has lost a table", edits: []edit{
 			{"restore.go", "!isOtherTarget(err) || r.shouldHold(m)", "!isOtherTarget(err)"},

@@ -66,7 +66,7 @@ func TestConversion(t *testing.T) {
 }
 
 // contentIn is what a store holds, in the form of stateOf.
-func contentIn(t *testing.T, s export.Store) []export.Entry {
+func contentIn(t testing.TB, s export.Store) []export.Entry {
 	t.Helper()
 	snapshot, err := s.Snapshot(t.Context(), export.SnapshotOptions{})
 	require.NoError(t, err)

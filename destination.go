@@ -40,7 +40,8 @@ func readCatalog(ctx context.Context, s export.Snapshot, order *export.Order) (*
 }
 
 // overSystem finds a destination that has nothing but system objects, which are what every
-// store has: a whole store takes their place.
+// store has: a whole store takes their place. Objects that are there as they will be, and
+// hold nothing, do not matter.
 func (r *restore) overSystem(ctx context.Context) (err error) {
 	if r.opts.Replace || len(r.placed) == 0 {
 		return nil
@@ -54,18 +55,41 @@ func (r *restore) overSystem(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	there, err := readCatalog(ctx, s, r.info.Order)
-	if err != nil || len(there.objects) == 0 || slices.ContainsFunc(there.objects, func(o *export.Object) bool { return !o.System }) {
+	if err != nil || len(there.objects) == 0 {
 		return err
 	}
-	own := joinSpans(r.info.Order, append(selectAll(there).spans(r.info.Order), r.info.Reserved...))
-	outside := subtractSpans(r.info.Order, []Span{{}}, own)
-	for _, span := range outside {
-		if empty, err := isEmpty(ctx, s, span); err != nil || !empty {
-			return err
+	var system []Span
+	stays := true
+	for _, o := range there.objects {
+		switch comes := r.comes(o); {
+		case !comes && !o.System:
+			return nil
+		case o.System:
+			system, stays = append(system, o.Spans...), stays && comes
 		}
 	}
-	r.opts.Replace = true
-	return nil
+	system = joinSpans(r.info.Order, system)
+	own := joinSpans(r.info.Order, append(slices.Clone(system), r.info.Reserved...))
+	if empty, err := areEmpty(ctx, s, subtractSpans(r.info.Order, []Span{{}}, own)); err != nil || !empty {
+		return err
+	}
+	empty, err := areEmpty(ctx, s, system)
+	r.opts.Replace = !stays || !empty
+	return err
+}
+
+// comes reports whether the destination's object is there as it will be.
+func (r *restore) comes(o *export.Object) bool {
+	return slices.ContainsFunc(r.placed, func(p export.Object) bool { return sameObject(o, &p) })
+}
+
+func areEmpty(ctx context.Context, s export.Snapshot, spans []Span) (bool, error) {
+	for _, span := range spans {
+		if empty, err := isEmpty(ctx, s, span); err != nil || !empty {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func isEmpty(ctx context.Context, s export.Snapshot, span Span) (_ bool, err error) {

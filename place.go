@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/varvekv/varve/export"
 )
@@ -56,66 +55,48 @@ func (r *restore) placeObjects(ctx context.Context, ask authorization) error {
 	if err != nil {
 		return err
 	}
-	parents, err := r.parents(names, there)
-	if err != nil {
+	s := &settling{names: names, there: there}
+	if s.parents, err = s.findParents(r.selected.objects); err != nil {
 		return err
 	}
 	if err := r.checkRegions(); err != nil {
 		return err
 	}
-	var asked []*export.Object
-	var wanted []export.Placement
-	for _, o := range r.selected.objects {
-		path := names.names(o.ID)
-		renamed := *o
-		renamed.Name = path[len(path)-1]
-		asked, wanted = append(asked, &renamed), append(wanted, export.Placement{Path: path, Object: renamed})
+	wanted := names.placements(r.selected.objects)
+	var renamed []*export.Object
+	for i := range wanted {
+		renamed = append(renamed, &wanted[i].Object)
 	}
-	if err := ask.objects(ctx, PrivilegeRestore, asked, names.path); err != nil {
+	if err := ask.objects(ctx, PrivilegeRestore, renamed, names.path); err != nil {
 		return err
 	}
+	placed, err := r.askForPlaces(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	return r.settleIn(s, placed)
+}
+
+// askForPlaces finds out where in the destination the objects will be, in their order.
+func (r *restore) askForPlaces(ctx context.Context, wanted []export.Placement) ([]export.Object, error) {
 	placer, ok := r.targets.store.(export.Placer)
 	if !ok {
-		return noPlace(r.targets)
+		return nil, noPlace(r.targets)
 	}
 	placed, err := placer.Place(ctx, wanted)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return noPlace(r.targets)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil, noPlace(r.targets)
+	case err != nil:
+		return nil, fmt.Errorf("destination: %w", err)
+	case len(placed) != len(wanted):
+		return nil, fmt.Errorf("store broke its contract: it places %d of %d objects", len(placed), len(wanted))
 	}
-	if err != nil {
-		return fmt.Errorf("destination: %w", err)
-	}
-	return r.settleIn(placed, names, parents, there)
+	return placed, nil
 }
 
 func noPlace(t Targets) error {
 	return &TargetError{Name: t.String(), Reason: "the destination has no catalog: restore Spans, if need be with RestoreOptions.Rewrite"}
-}
-
-// parents are, for each object that will be in one of the destination, the ID of that one.
-// A destination that cannot be read knows it itself.
-func (r *restore) parents(names *renaming, there *catalog) (map[uint64]uint64, error) {
-	own := map[string]bool{}
-	for _, o := range r.selected.objects {
-		own[names.path(o.ID)] = true
-	}
-	out := map[uint64]uint64{}
-	for _, o := range r.selected.objects {
-		path := names.names(o.ID)
-		if len(path) == 1 {
-			continue
-		}
-		parent := strings.Join(path[:len(path)-1], ".")
-		if own[parent] || there == nil {
-			continue
-		}
-		p, err := there.find(parent, "database or schema", isContainer)
-		if err != nil {
-			return nil, fmt.Errorf("%s in the destination: %w", names.path(o.ID), err)
-		}
-		out[o.ID] = p.ID
-	}
-	return out, nil
 }
 
 // checkRegions says which object cannot be where the destination is.
@@ -134,55 +115,6 @@ func (r *restore) checkRegions() error {
 		}
 	}
 	return nil
-}
-
-// settleIn makes objects of the layer those of the destination.
-func (r *restore) settleIn(placed []export.Object, names *renaming, parents map[uint64]uint64, there *catalog) error {
-	if len(placed) != len(r.selected.objects) {
-		return fmt.Errorf("store broke its contract: it places %d of %d objects", len(placed), len(r.selected.objects))
-	}
-	ids, byName := map[uint64]uint64{}, map[string]uint64{}
-	for i, o := range r.selected.objects {
-		ids[o.ID], byName[names.path(o.ID)] = placed[i].ID, placed[i].ID
-	}
-	depth := map[uint64]int{}
-	for i, o := range r.selected.objects {
-		p, path := placed[i], names.names(o.ID)
-		depth[p.ID] = len(path)
-		if there != nil && there.taken(path, p.ID) && !r.opts.Replace {
-			return &NotEmptyError{Name: names.path(o.ID)}
-		}
-		p.Kind, p.Name, p.Definition, p.Grants, p.Regions, p.System = o.Kind, path[len(path)-1], o.Definition, o.Grants, o.Regions, o.System
-		if id, ok := byName[strings.Join(path[:len(path)-1], ".")]; ok {
-			p.Parent = id
-		} else if there != nil {
-			p.Parent = parents[o.ID]
-		}
-		p.Needs = nil
-		for _, d := range o.Needs {
-			p.Needs = append(p.Needs, export.Dependency{Kind: d.Kind, On: ids[d.On]})
-		}
-		if err := r.moveSpans(names.path(o.ID), o.Spans, p.Spans); err != nil {
-			return err
-		}
-		r.placed = append(r.placed, p)
-		r.names = append(r.names, Rename{From: r.selected.catalog.path(o.ID), To: names.path(o.ID)})
-	}
-	slices.SortStableFunc(r.placed, func(a, b export.Object) int { return depth[a.ID] - depth[b.ID] })
-	err := r.arrange()
-	r.placedSpans = joinSpans(r.info.Order, r.placedSpans)
-	return err
-}
-
-// taken reports whether another object has the name. A store that cannot have two beside
-// one another has placed the object there, and says itself whether there is data in it.
-func (c *catalog) taken(path []string, placed uint64) bool {
-	for _, o := range c.objects {
-		if slices.Equal(c.paths[o.ID], path) {
-			return o.ID != placed
-		}
-	}
-	return false
 }
 
 // publish makes the objects appear with their data.

@@ -1,11 +1,33 @@
 package varve
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/varvekv/varve/export"
 )
+
+// Proof is how what was restored is known to be what was backed up.
+type Proof int
+
+const (
+	// ProofHashes: every stored byte had the hash that its writer recorded.
+	ProofHashes Proof = iota + 1
+	// ProofDigest: and the state had the digest that was taken of the store.
+	ProofDigest
+)
+
+// String is "hashes" or "digest".
+func (p Proof) String() string {
+	switch p {
+	case ProofHashes:
+		return "hashes"
+	case ProofDigest:
+		return "digest"
+	}
+	return fmt.Sprintf("Proof(%d)", int(p))
+}
 
 // proof compares the digest of what passes through a restore or a verification
 // with what the layer recorded, row by row, as far as rows were read entirely.

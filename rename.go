@@ -59,6 +59,23 @@ func (r *renaming) names(id uint64) []string {
 
 func (r *renaming) path(id uint64) string { return strings.Join(r.names(id), ".") }
 
+// parent is the new path of what an object will be in; "" if it will be in nothing.
+func (r *renaming) parent(id uint64) string {
+	names := r.names(id)
+	return strings.Join(names[:len(names)-1], ".")
+}
+
+// placements are the objects, each under its new name.
+func (r *renaming) placements(objects []*export.Object) []export.Placement {
+	var out []export.Placement
+	for _, o := range objects {
+		path, renamed := r.names(o.ID), *o
+		renamed.Name = path[len(path)-1]
+		out = append(out, export.Placement{Path: path, Object: renamed})
+	}
+	return out
+}
+
 // checkApart says which two objects would get one name.
 func (r *renaming) checkApart(objects []*export.Object) error {
 	taken := map[string]uint64{}

@@ -64,27 +64,6 @@ type Restored struct {
 	Proof   Proof
 }
 
-// Proof is how what was restored is known to be what was backed up.
-type Proof int
-
-const (
-	// ProofHashes: every stored byte had the hash that its writer recorded.
-	ProofHashes Proof = iota + 1
-	// ProofDigest: and the state had the digest that was taken of the store.
-	ProofDigest
-)
-
-// String is "hashes" or "digest".
-func (p Proof) String() string {
-	switch p {
-	case ProofHashes:
-		return "hashes"
-	case ProofDigest:
-		return "digest"
-	}
-	return fmt.Sprintf("Proof(%d)", int(p))
-}
-
 // Restore loads the targets from the collection at a URL into the store they name.
 // See [Collection.Restore].
 func Restore(ctx context.Context, targets Targets, collectionURL string, opts *RestoreOptions) (_ *Restored, err error) {
@@ -249,10 +228,25 @@ func (r *restore) fits(ctx context.Context, m *Manifest, wanted []Span) ([]Span,
 	if err := r.selectObjects(ctx, m); err != nil {
 		return nil, err
 	}
-	if r.targets.cluster() && !m.Complete {
-		return nil, &TargetError{Name: "Cluster", Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
+	wanted, err := r.aroundHoles(m, wanted)
+	if err != nil {
+		return nil, err
 	}
+	if err := r.canProve(m); err != nil {
+		return nil, err
+	}
+	if r.opts.SchemaOnly {
+		return nil, nil
+	}
+	return wanted, nil
+}
+
+// aroundHoles are the spans to restore without what was excluded from the layer, all of which
+// it must have.
+func (r *restore) aroundHoles(m *Manifest, wanted []Span) ([]Span, error) {
 	switch {
+	case r.targets.cluster() && !m.Complete:
+		return nil, &TargetError{Name: "Cluster", Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
 	case r.targets.cluster():
 		wanted = uniteSpans(r.info.Order, m.Spans, m.Excluded)
 	case r.targets.named():
@@ -265,19 +259,23 @@ func (r *restore) fits(ctx context.Context, m *Manifest, wanted []Span) ([]Span,
 			return nil, &TargetError{Name: w.String(), Reason: fmt.Sprintf("the backup holds only the spans %v", m.Spans)}
 		}
 	}
-	switch {
-	case r.opts.Prove && m.Digest == nil:
-		return nil, &OptionError{Field: "Prove", Reason: "the backup was taken without digests"}
-	case r.opts.Prove && !r.opts.AsOf.IsZero() && r.opts.AsOf.Compare(m.End) < 0:
-		return nil, &OptionError{Field: "Prove", Reason: fmt.Sprintf("the backup has a digest of its end, %s, and of no moment before", m.End)}
-	}
 	if len(wanted) == 0 && len(r.holes) > 0 && !r.targets.named() {
 		return nil, &TargetError{Name: r.targets.String(), Reason: "was excluded from the backup"}
 	}
-	if r.opts.SchemaOnly {
-		return nil, nil
-	}
 	return wanted, nil
+}
+
+// canProve says why there is no digest to compare with, where one was asked for.
+func (r *restore) canProve(m *Manifest) error {
+	switch {
+	case !r.opts.Prove:
+		return nil
+	case m.Digest == nil:
+		return &OptionError{Field: "Prove", Reason: "the backup was taken without digests"}
+	case !r.opts.AsOf.IsZero() && r.opts.AsOf.Compare(m.End) < 0:
+		return &OptionError{Field: "Prove", Reason: fmt.Sprintf("the backup has a digest of its end, %s, and of no moment before", m.End)}
+	}
+	return nil
 }
 
 // begin opens the destination, which refuses if it holds data.

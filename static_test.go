@@ -114,6 +114,31 @@ func TestDeclaredTables(t *testing.T) {
 	require.ErrorContains(t, err, "the store has no catalog: only Cluster and Spans are targets")
 }
 
+// TestRenamedFilesAreLinked as they are where objects keep their keys under another name;
+// where they get others, entries are rewritten.
+func TestRenamedFilesAreLinked(t *testing.T) {
+	t.Parallel()
+	open := func(objects []export.Object) *stumbling {
+		return &stumbling{parish: declaredParish{newPebbleEngine(t, &pebble.Options{}, pebblekv.Options{Objects: objects})}}
+	}
+	from, c := open(declared()), collectionIn(t, faultblob.New(t, nil), nil)
+	grow(t, from, "bank.accounts", "first", 0, 200)
+	_, err := c.Backup(t.Context(), varve.Databases(from, "bank"), &varve.BackupOptions{TargetFileBytes: 1 << 10})
+	require.NoError(t, err)
+	objects := declared()
+	objects[bankID-1].Name, objects[accountsID-1].Name = "bank_old", "accounts_old"
+	for name, kept := range map[string]bool{"accounts_old": true, "rescued": false} {
+		to := open(objects)
+		_, err := c.Restore(t.Context(), varve.Tables(to, "bank.accounts"), &varve.RestoreOptions{
+			Rename: []varve.Rename{{From: "bank.accounts", To: "bank_old." + name}}, Prove: true,
+		})
+		require.NoError(t, err)
+		require.Equal(t, rows(t, from, export.Timestamp{}, "bank.accounts"), rows(t, to, export.Timestamp{}, "bank_old."+name))
+		require.Equal(t, kept, to.loads == 0, "%s: %d loaders", name, to.loads)
+		require.Equal(t, kept, to.tables > 1, "%s: %d tables", name, to.tables)
+	}
+}
+
 func indexOf(names []string, name string) int {
 	for i, n := range names {
 		if n == name {

@@ -21,6 +21,7 @@ func ingestChecks() []check {
 		{"E8/FilledMeanwhile", checkFilledMeanwhile},
 		{"E8/Beside", checkBeside},
 		{"E8/Replace", checkReplace},
+		{"E8/ReplaceSeveral", checkReplaceSeveral},
 		{"E8/Kinds", checkKinds},
 	}
 }
@@ -244,6 +245,41 @@ func checkReplace(w *world) {
 		export.Entry{Kind: export.RangeKeyDelete, Key: span.Start, End: span.End}))
 	w.same(want, w.holds(w.store))
 	w.closing(before)
+	w.reopen()
+	w.shake()
+	w.same(want, w.holds(w.store), "after a restart")
+}
+
+// checkReplaceSeveral replaces spans apart from each other at once: one of them has loaders
+// for parts alone, one has none.
+func checkReplaceSeveral(w *world) {
+	w.fill()
+	spans := []export.Span{w.span(name(3), name(9)), w.span(name(12), name(15)), w.span(name(20), name(23))}
+	loaded := []export.Entry{
+		{Kind: export.Set, Key: w.key(name(4), 1), Value: []byte("replaced")},
+		{Kind: export.Set, Key: w.key(name(7)+"x", 1), Value: []byte("new")},
+		{Kind: export.Set, Key: w.key(name(22), 1), Value: []byte("last")},
+	}
+	if _, ok := w.h.(RangeKeyer); ok {
+		s := w.span(name(6), name(8))
+		loaded = append(loaded, export.Entry{Kind: export.RangeKeySet, Key: s.Start, End: s.End, Suffix: w.suffix(2), Value: []byte("new")})
+	}
+	in := w.ingest(w.store, export.IngestOptions{Spans: spans, Replace: true})
+	defer w.aborting(in)
+	for _, part := range []export.Span{w.span(name(4), name(5)), w.span(name(6), name(8)), spans[2]} {
+		require.NoError(w, w.load(in, part, loaded))
+	}
+	w.same(w.state(), w.holds(w.store), "before Commit")
+	w.set(name(10), 1, "others go on") // nobody writes to the spans alone
+	require.NoError(w, in.Commit(w.ctx))
+	want := w.state()
+	for _, s := range spans {
+		loaded = append(loaded,
+			export.Entry{Kind: export.DeleteRange, Key: s.Start, End: s.End},
+			export.Entry{Kind: export.RangeKeyDelete, Key: s.Start, End: s.End})
+	}
+	want = Apply(w.order, want, loaded)
+	w.same(want, w.holds(w.store))
 	w.reopen()
 	w.shake()
 	w.same(want, w.holds(w.store), "after a restart")

@@ -3,6 +3,7 @@ package pebblekv_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,6 +114,40 @@ func TestCrashDuringRelease(t *testing.T) {
 			require.NoError(t, s.Close())
 		}
 		require.NoError(t, store.Release(t.Context(), "ab"))
+		require.NoError(t, db.Close())
+	})
+	require.Positive(t, whole)
+	require.Positive(t, none)
+}
+
+// TestCrashDuringReplace: spans apart from each other have all of the old or all of the new,
+// and what others write between them meanwhile is never lost.
+func TestCrashDuringReplace(t *testing.T) {
+	former := []string{`set "a"-"" ""="1"`, `set "b"-"" ""="1"`, `set "h"-"" ""="mine"`, `set "n"-"" ""="1"`}
+	now := []string{`set "a"-"" ""="2"`, `set "h"-"" ""="mine"`, `set "m"-"" ""="2"`}
+	var whole, none int
+	crashes(t, func(fs vfs.FS, begin func()) {
+		db, store := mustOpen(t, fs)
+		for _, k := range []string{"a", "b", "n"} {
+			require.NoError(t, db.Set([]byte(k), []byte("1"), pebble.Sync))
+		}
+		in, err := store.Ingest(t.Context(), export.IngestOptions{Name: "ab", Spans: []export.Span{span("a", "c"), span("m", "p")}, Replace: true})
+		require.NoError(t, err)
+		load(t, in, span("a", "b"), set("a", "2"))
+		load(t, in, span("m", "p"), set("m", "2"))
+		require.NoError(t, db.Set([]byte("h"), []byte("mine"), pebble.Sync))
+		begin()
+		require.NoError(t, in.Commit(t.Context()))
+		require.NoError(t, db.Close())
+	}, func(fs vfs.FS) {
+		db, _ := mustOpen(t, fs)
+		switch got := visible(t, db); {
+		case slices.Equal(got, former):
+			none++
+		default:
+			require.Equal(t, now, got)
+			whole++
+		}
 		require.NoError(t, db.Close())
 	})
 	require.Positive(t, whole)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -24,10 +23,11 @@ var (
 // Ingest stages a load beside the snapshots. With a name, what loaders and tables
 // have finished under it is taken up, and may be loaded again; what is staged
 // under other names is cleared unless it is in use. Without one the load ends with
-// the process. Replace needs a database with virtual tables (format major version
-// 16) and not more than one span.
+// the process. Replace of a span without end takes a database with virtual tables (format
+// major version 16).
 //
-// The ingester is a TableLoader of one level.
+// The ingester is a TableLoader of one level. It takes no tables where several spans are
+// replaced, or the database has no virtual tables.
 func (s *Store) Ingest(ctx context.Context, opts export.IngestOptions) (export.Ingester, error) {
 	in, err := s.ingest(ctx, opts)
 	if err != nil {
@@ -43,7 +43,8 @@ func (s *Store) ingest(ctx context.Context, opts export.IngestOptions) (*ingeste
 	if err := errors.Join(checkOptionalName(opts.Name), staging.CheckSpans(s.order, opts.Spans)); err != nil {
 		return nil, err
 	}
-	if err := s.canReplace(opts); err != nil {
+	how, err := s.replacementOf(opts)
+	if err != nil {
 		return nil, err
 	}
 	if !opts.Replace {
@@ -51,7 +52,7 @@ func (s *Store) ingest(ctx context.Context, opts export.IngestOptions) (*ingeste
 			return nil, err
 		}
 	}
-	in := &ingester{store: s, name: opts.Name, replace: opts.Replace, lineage: opts.Lineage}
+	in := &ingester{store: s, name: opts.Name, replace: opts.Replace, how: how, lineage: opts.Lineage}
 	if err := s.lock(ctx); err != nil {
 		return nil, err
 	}
@@ -94,8 +95,11 @@ func (in *ingester) stage(dir string, spans []export.Span) (*staging.Area, error
 		in.spans = append(in.spans, span.Clone())
 	}
 	support := tables.Support(s.pebble, s.db.FormatMajorVersion().MaxTableFormat(), 1)
+	if len(in.how.cleared) > 0 {
+		support = export.TableSupport{Levels: 1} // nobody can put deletions into a table that is there
+	}
 	return staging.New(dir, staging.Options{
-		Pebble: s.pebble, Order: s.order, Format: s.db.TableFormat(), Support: support, Spans: spans,
+		Pebble: s.pebble, Order: s.order, Format: s.db.TableFormat(), Support: support, Spans: spans, Clear: in.how.cleared,
 	})
 }
 
@@ -125,19 +129,6 @@ func (s *Store) loadDir(name string) (string, error) {
 	}
 	dir := s.fs.PathJoin(s.snapDir, loadPrefix+name)
 	return dir, durable.MakeDir(s.fs, dir)
-}
-
-func (s *Store) canReplace(opts export.IngestOptions) error {
-	if !opts.Replace || len(opts.Spans) == 0 {
-		return nil
-	}
-	if len(opts.Spans) > 1 {
-		return fmt.Errorf("replace: %d spans, of which Pebble replaces one at a time: %w", len(opts.Spans), errors.ErrUnsupported)
-	}
-	if v := s.db.FormatMajorVersion(); v < pebble.FormatVirtualSSTables {
-		return fmt.Errorf("replace: the database has format major version %d, it takes %d: %w", v, pebble.FormatVirtualSSTables, errors.ErrUnsupported)
-	}
-	return nil
 }
 
 // checkEmpty is a *NotEmptyError if a reader sees a point or a range key in one
@@ -177,6 +168,7 @@ type ingester struct {
 	name    string
 	home    *scratch // of one without a name
 	replace bool
+	how     replacement
 	lineage string
 
 	mu   sync.Mutex // one Commit or Abort at a time
@@ -237,24 +229,6 @@ func (in *ingester) commit(ctx context.Context) error {
 	return s.withLineage(in.lineage, func() error { return in.publish(ctx, paths) })
 }
 
-func (in *ingester) publish(ctx context.Context, paths []string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	db := in.store.db
-	return guard(func() error {
-		if !in.replace || len(in.spans) == 0 {
-			return db.Ingest(ctx, paths)
-		}
-		span, err := in.exciseSpan(ctx, paths)
-		if err != nil {
-			return err
-		}
-		_, err = db.IngestAndExcise(ctx, paths, nil, nil, span)
-		return err
-	})
-}
-
 // withLineage changes the lineage around publish. The new one is written first:
 // a crash in between leaves the former data under a new lineage, of which nobody
 // has a base or a chain, and never new data under the former one. Where publish
@@ -288,58 +262,6 @@ func (s *Store) withLineage(lineage string, publish func() error) error {
 	}
 	_ = s.fs.Remove(former) // nobody reads it, the next change replaces it
 	return nil
-}
-
-// exciseSpan is the span to replace, with the end that Pebble requires: where it
-// is open, the first prefix after everything that the database and the load hold.
-func (in *ingester) exciseSpan(ctx context.Context, paths []string) (pebble.KeyRange, error) {
-	span := pebble.KeyRange{Start: append([]byte{}, in.spans[0].Start...), End: in.spans[0].End} // a nil Start is no range to Pebble
-	if len(span.End) > 0 {
-		return span, nil
-	}
-	c := in.store.pebble.Comparer
-	if c.ImmediateSuccessor == nil {
-		return span, fmt.Errorf("replace %s: comparer %s has no ImmediateSuccessor to end it: %w", in.spans[0], c.Name, errors.ErrUnsupported)
-	}
-	last, err := in.store.lastPrefix(ctx)
-	if err != nil {
-		return span, err
-	}
-	last = maxKey(c, last, span.Start)
-	for _, path := range paths {
-		key, err := tables.LastPrefix(ctx, in.store.fs, path, in.store.pebble)
-		if err != nil {
-			return span, err
-		}
-		last = maxKey(c, last, key)
-	}
-	span.End = c.ImmediateSuccessor(nil, last)
-	return span, nil
-}
-
-func maxKey(c *pebble.Comparer, a, b []byte) []byte {
-	if c.Compare(a, b) < 0 {
-		return b
-	}
-	return a
-}
-
-// lastPrefix is the bare prefix of the last key, or the end of the last range
-// key, that a reader of the database sees; nil if it sees none.
-func (s *Store) lastPrefix(ctx context.Context) (_ []byte, err error) {
-	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{KeyTypes: pebble.IterKeyTypePointsAndRanges})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	if !it.Last() {
-		return nil, it.Error()
-	}
-	last := it.Key()
-	if _, hasRange := it.HasPointAndRange(); hasRange {
-		_, last = it.RangeBounds()
-	}
-	return slices.Clone(last[:s.pebble.Comparer.Split(last)]), nil
 }
 
 // Abort removes the staging folder. Once the database was closed it leaves the

@@ -2,6 +2,7 @@ package pebblekv_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -197,11 +198,90 @@ func TestReplace(t *testing.T) {
 	require.Empty(t, visible(t, r.db))
 	replace(export.Span{})
 
-	_, err := r.store.Ingest(t.Context(), export.IngestOptions{Spans: []export.Span{span("a", "b"), span("c", "d")}, Replace: true})
-	require.ErrorIs(t, err, errors.ErrUnsupported)
 	old := newRig(t, &pebble.Options{})
-	_, err = old.store.Ingest(t.Context(), export.IngestOptions{Spans: []export.Span{{}}, Replace: true})
+	_, err := old.store.Ingest(t.Context(), export.IngestOptions{Spans: []export.Span{{}}, Replace: true})
 	require.ErrorIs(t, err, errors.ErrUnsupported)
+}
+
+// TestReplaceSeveral: spans apart from each other change at once, whatever the database
+// holds in them, in tables and in memory; what lies between them is others'. A snapshot from
+// before stays as it was, and an incremental finds what has changed.
+func TestReplaceSeveral(t *testing.T) {
+	for _, version := range []pebble.FormatMajorVersion{pebble.FormatDefault, pebble.FormatVirtualSSTables, pebble.FormatNewest} {
+		r := newRig(t, &pebble.Options{FormatMajorVersion: version})
+		r.set(t, "", "b", "c", "d", "f", "h", "m", "n")
+		require.NoError(t, r.db.RangeKeySet([]byte("b"), []byte("n"), nil, []byte("r"), nil))
+		require.NoError(t, r.db.Flush())
+		require.NoError(t, r.db.Set([]byte("c"), []byte("younger"), nil))
+		base := r.snapshot(t, export.SnapshotOptions{Name: "ba"})
+		before := visible(t, r.db)
+		spans := []export.Span{span("", "c"), span("d", "g"), span("m", "")}
+		if version < pebble.FormatVirtualSSTables {
+			spans[2] = span("m", "z")
+		}
+		in, err := r.store.Ingest(t.Context(), export.IngestOptions{Name: "1", Spans: spans, Replace: true})
+		require.NoError(t, err)
+		require.Empty(t, in.(export.TableLoader).TableSupport().Formats)
+		load(t, in, span("a", "b"), set("a", "new"))
+		load(t, in, span("d", "e"), export.Entry{Kind: export.RangeKeySet, Key: []byte("d"), End: []byte("dd"), Value: []byte("new")}, set("d", "new"))
+		load(t, in, spans[2], set("o", "new"))
+		r.set(t, "g") // between the spans
+		require.NoError(t, in.Commit(t.Context()))
+		want := []string{
+			`set "a"-"" ""="new"`,
+			`range-key-set "c"-"d" ""="r"`,
+			`set "c"-"" ""="younger"`,
+			`range-key-set "d"-"dd" ""="new"`,
+			`set "d"-"" ""="new"`,
+			`range-key-set "g"-"m" ""="r"`,
+			`set "g"-"" ""="value of g"`,
+			`set "h"-"" ""="value of h"`,
+			`set "o"-"" ""="new"`,
+		}
+		require.Equal(t, want, visible(t, r.db))
+		require.Equal(t, before, lines(t, base, export.Request{}))
+		now := r.snapshot(t, export.SnapshotOptions{Base: "ba"})
+		changes := lines(t, now, export.Request{Since: base.Timestamp()})
+		for _, gone := range []string{"", "b", "f", "m", "n"} {
+			require.Contains(t, changes, fmt.Sprintf(`delete %q-"" ""=""`, gone))
+		}
+		require.NoError(t, errors.Join(now.Close(), base.Close()))
+		require.NoError(t, r.db.SingleDelete([]byte("d"), nil)) // of what is there once
+		require.NoError(t, r.db.Compact(t.Context(), []byte{}, []byte("zz"), false))
+		require.NotContains(t, strings.Join(visible(t, r.db), " "), "value of d")
+		require.Len(t, visible(t, r.db), len(want)-1)
+		r.close(t)
+		r.open(t)
+		require.Len(t, visible(t, r.db), len(want)-1)
+	}
+}
+
+// TestReplaceIsTakenUpAsItWas: what was staged to be loaded beside the rest clears nothing,
+// and does not become a replacement later.
+func TestReplaceIsTakenUpAsItWas(t *testing.T) {
+	r := newRig(t, &pebble.Options{})
+	opts := export.IngestOptions{Name: "1", Spans: []export.Span{span("a", "b"), span("c", "d")}}
+	in, err := r.store.Ingest(t.Context(), opts)
+	require.NoError(t, err)
+	load(t, in, span("a", "b"), set("a", "new"))
+	r.close(t)
+	require.NoError(t, in.Abort(), "it stays for the next process")
+	r.open(t)
+	opts.Replace = true
+	_, err = r.store.Ingest(t.Context(), opts)
+	require.ErrorContains(t, err, "was to clear its span: false")
+	opts.Name = "2"
+	in, err = r.store.Ingest(t.Context(), opts)
+	require.NoError(t, err)
+	load(t, in, span("a", "b"), set("a", "new"))
+	r.set(t, "aa", "c")
+	r.close(t)
+	require.NoError(t, in.Abort())
+	r.open(t)
+	in, err = r.store.Ingest(t.Context(), opts)
+	require.NoError(t, err)
+	require.NoError(t, in.Commit(t.Context()))
+	require.Equal(t, []string{`set "a"-"" ""="new"`}, visible(t, r.db))
 }
 
 // TestCommitDiskFull: whatever write of Commit fails, the database and its lineage

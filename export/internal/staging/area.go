@@ -30,6 +30,7 @@ type Area struct {
 	format  sstable.TableFormat
 	support export.TableSupport
 	spans   []export.Span
+	cleared []export.Span
 
 	mu     sync.Mutex
 	ended  bool
@@ -60,6 +61,9 @@ type Options struct {
 	Format  sstable.TableFormat // of the tables that loaders write
 	Support export.TableSupport // of LoadTable
 	Spans   []export.Span
+	// Clear are those of Spans whose former keys the tables delete. They must end, and
+	// LoadTable takes no tables then.
+	Clear []export.Span
 }
 
 // New takes up what dir has of a former ingester; dir must exist.
@@ -72,6 +76,9 @@ func New(dir string, o Options) (*Area, error) {
 	}
 	for _, span := range o.Spans {
 		s.spans = append(s.spans, span.Clone())
+	}
+	for _, span := range o.Clear {
+		s.cleared = append(s.cleared, span.Clone())
 	}
 	if err := s.resume(); err != nil {
 		return nil, fmt.Errorf("resume %s: %w", dir, err)
@@ -105,7 +112,8 @@ func (s *Area) Load(ctx context.Context, span export.Span) (export.Loader, error
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("load %s: %w", span, err)
 	}
-	l := &loader{ctx: ctx, area: s, span: span.Clone()}
+	l := &loader{ctx: ctx, area: s, span: span.Clone(), clears: s.clears(span)}
+	l.from = l.span.Start
 	if err := s.begin(l, l.span, loaded); err != nil {
 		return nil, fmt.Errorf("load %s: %w", span, err)
 	}
@@ -216,11 +224,16 @@ func (s *Area) create() (name string, file vfs.File, err error) {
 		return "", nil, err
 	}
 	name += ".sst"
-	file, err = s.fs.Create(s.path(name), vfs.WriteCategoryUnspecified)
+	file, err = s.createAt(s.path(name))
+	return name, file, err
+}
+
+func (s *Area) createAt(path string) (vfs.File, error) {
+	file, err := s.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	return name, vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 1 << 20}), nil
+	return vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 1 << 20}), nil
 }
 
 func (s *Area) next() (string, error) {
@@ -245,7 +258,8 @@ func (s *Area) finish(u unfinished, span export.Span, level int, tables []string
 	if err := durable.SyncDir(s.fs, s.dir); err != nil { // the tables' names, before a record lists them
 		return err
 	}
-	if err := s.writeRecord(name, record{Level: level, Span: span, Tables: tables}); err != nil {
+	r := record{Level: level, Span: span, Tables: tables, Clears: s.clears(span)}
+	if err := s.writeRecord(name, r); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -284,7 +298,14 @@ func (s *Area) Seal() ([][]string, error) {
 	if err := s.fs.MkdirAll(links, 0o755); err != nil {
 		return nil, err
 	}
+	clearing, err := s.clearGaps(links)
+	if err != nil {
+		return nil, err
+	}
 	var levels [][]string
+	if len(clearing) > 0 {
+		levels = append(levels, clearing)
+	}
 	for level := loaded; level < s.support.Levels; level++ {
 		var paths []string
 		for _, c := range s.claims[level] {
@@ -297,8 +318,8 @@ func (s *Area) Seal() ([][]string, error) {
 			}
 		}
 		switch {
-		case level == 0 && len(levels) > 0:
-			levels[0] = append(levels[0], paths...) // beside those of loaders
+		case level <= 0 && len(levels) > 0:
+			levels[0] = append(levels[0], paths...) // beside those that clear, and those of loaders
 		case len(paths) > 0:
 			levels = append(levels, paths)
 		}

@@ -19,6 +19,9 @@ const checkEvery = 256
 // tableBytes is the logical size at which a loader goes on with a new table.
 const tableBytes = 64 << 20
 
+// bottom is the level that tables are written for.
+const bottom = 6
+
 var _ export.Loader = (*loader)(nil)
 
 // loader writes the entries of one span to tables that do not overlap: it begins
@@ -41,6 +44,9 @@ type loader struct {
 	names []string // of the finished tables
 
 	ranges []rangeKey // that begin in this table or reach into it, by start
+
+	clears bool   // what the database has in span goes
+	from   []byte // where the table's share of span begins
 }
 
 type rangeKey struct{ start, end, suffix, value []byte }
@@ -134,7 +140,6 @@ func (l *loader) beginTable() error {
 	if err != nil {
 		return err
 	}
-	const bottom = 6
 	l.name, l.size, l.full = name, 0, nil
 	l.table = sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.pebble.MakeWriterOptions(bottom, s.format))
 	return nil
@@ -143,6 +148,16 @@ func (l *loader) beginTable() error {
 // finishTable makes the table durable. Range keys that reach beyond limit, nil
 // for none, are continued in the next one.
 func (l *loader) finishTable(limit []byte) error {
+	if l.clears {
+		end := limit
+		if end == nil {
+			end = l.span.End
+		}
+		if err := clearTable(l.table, l.from, end); err != nil {
+			return err
+		}
+		l.from = slices.Clone(end)
+	}
 	if err := l.writeRanges(limit); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type record struct {
 	Level  int         `json:"level"`
 	Span   export.Span `json:"span"`
 	Tables []string    `json:"tables"`
+	Clears bool        `json:"clears,omitempty"` // the tables delete what is under them
 }
 
 func (s *Area) writeRecord(name string, r record) error {
@@ -92,6 +93,9 @@ func (s *Area) takeUp(name string, r record) error {
 		}
 	}
 	span := r.Span
+	if len(r.Tables) > 0 && s.clears(span) != r.Clears {
+		return fmt.Errorf("what was staged as %s was to clear its span: %t", span, r.Clears)
+	}
 	if err := s.claim(span, r.Level); err != nil {
 		return fmt.Errorf("what was staged as %s does not fit: %w", span, err)
 	}
