@@ -28,6 +28,8 @@ import (
 //	retired/<layer>
 //	verified/<layer>/<level>-<id>
 //	expired/<run>
+//	probe/<id>/<name>
+//	jobs/<id>/<name>
 //
 // where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given; an
 // incremental's is appended to that of its full.
@@ -39,6 +41,8 @@ const (
 	retiredPrefix    = "retired/"
 	verifiedPrefix   = "verified/"
 	expiredPrefix    = "expired/"
+	probePrefix      = "probe/"
+	jobsPrefix       = "jobs/"
 
 	claimName    = "progress/0"
 	progressName = "progress/"
