@@ -175,6 +175,7 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 		return nil, err
 	}
 	defer func() { err = r.explain(ctx, err) }()
+	defer r.lives(ctx)()
 	if err := r.confirm(ctx); err != nil {
 		return nil, err
 	}

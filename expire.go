@@ -41,6 +41,7 @@ type expiry struct {
 	meter  *objectio.Meter
 	b      *collectionBucket
 	report *ExpireReport
+	down   int // stages in a row in which nothing could be deleted, and not for want of rights
 }
 
 // expireRecord is the body of what a run writes first.
@@ -103,15 +104,19 @@ func (e *expiry) expire(ctx context.Context) (err error) {
 	if err := e.record(ctx); err != nil {
 		return err
 	}
-	census, err := takeCensus(ctx, e.b, formatExpired(e.job))
+	census, err := takeCensus(ctx, e.b, formatExpired(e.job), e.begun, nil)
 	if err != nil {
 		return err
 	}
-	marked, err := e.retire(ctx, census.plan(e.plan.Policy))
+	again, err := census.plan(ctx, e.plan.Policy)
 	if err != nil {
 		return err
 	}
-	if census, err = takeCensus(ctx, e.b, formatExpired(e.job)); err != nil {
+	marked, err := e.retire(ctx, again)
+	if err != nil {
+		return err
+	}
+	if census, err = takeCensus(ctx, e.b, formatExpired(e.job), e.begun, census); err != nil {
 		return err
 	}
 	for _, id := range marked {
@@ -131,7 +136,11 @@ func (e *expiry) expire(ctx context.Context) (err error) {
 }
 
 func (e *expiry) record(ctx context.Context) error {
-	r := expireRecord{Run: e.job, Policy: e.plan.Policy.String(), CreatedAt: e.begun.UTC(), Writer: writerName()}
+	policy := e.plan.Policy
+	if e.b.sealed {
+		policy.KeepLabels = nil // labels are sealed
+	}
+	r := expireRecord{Run: e.job, Policy: policy.String(), CreatedAt: e.begun.UTC(), Writer: writerName()}
 	for _, l := range e.plan.Drops() {
 		r.Drops = append(r.Drops, l.ID)
 	}
@@ -212,48 +221,42 @@ func (e *expiry) declareDead(ctx context.Context, c *census) error {
 // sweep deletes what nothing needs. A failure concerns one layer, and those that it
 // needs.
 func (e *expiry) sweep(ctx context.Context, c *census) error {
-	remains := map[*stored]bool{}
+	users := map[*stored]int{} // how many layers that are there need one
 	for _, l := range c.layers {
-		remains[l] = true
+		for _, d := range l.direct() {
+			users[d]++
+		}
 	}
 	dropped, waiting := c.free()
 	e.report.Waiting = waiting
 	for _, l := range dropped {
-		if e.neededStill(l, remains) {
-			continue
+		if users[l] > 0 {
+			continue // what needs it could not be deleted
 		}
 		if err := e.sweepLayer(ctx, c, l.info.ID, l.site); err != nil {
-			if ctx.Err() != nil {
+			if e.gaveUp(ctx) {
 				return err
 			}
 			continue
 		}
-		delete(remains, l)
+		for _, d := range l.direct() {
+			users[d]--
+		}
 		e.report.Expired = append(e.report.Expired, l.info)
 	}
 	for _, id := range sortedKeys(c.marks) {
 		if c.layers[id] == nil && (c.homes[id] == nil || c.homes[id].state == siteOpen) {
-			if err := e.sweepLayer(ctx, c, id, c.homes[id]); ctx.Err() != nil {
+			if err := e.sweepLayer(ctx, c, id, c.homes[id]); e.gaveUp(ctx) {
 				return err
 			}
 		}
 	}
 	for _, path := range sortedKeys(c.sites) {
-		if err := e.sweepDead(ctx, c, c.sites[path]); ctx.Err() != nil {
+		if err := e.sweepDead(ctx, c, c.sites[path]); e.gaveUp(ctx) {
 			return err
 		}
 	}
 	return e.sweepSmall(ctx, c)
-}
-
-// neededStill reports whether a layer that should be gone by now needs l.
-func (e *expiry) neededStill(l *stored, remains map[*stored]bool) bool {
-	for other := range remains {
-		if slices.Contains(other.direct(), l) {
-			return true
-		}
-	}
-	return false
 }
 
 // free are the retired layers that may be deleted, those first that need others, and the

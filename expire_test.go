@@ -659,6 +659,7 @@ func (a *archive) live(rng *rand.Rand) {
 		}
 	}
 	a.requireListedRestore()
+	a.skew = 0 // else nothing is old, perhaps
 	a.settle(varve.Policy{KeepLast: 99})
 	var gone []*varve.Layer
 	for _, l := range layers {

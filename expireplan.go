@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,7 +14,8 @@ import (
 type ExpirePlan struct {
 	Collection string // ID
 	Policy     Policy
-	At         time.Time     // by the bucket's clock, or earlier
+	At         time.Time     // by the bucket's clock or this process's, whichever is behind
+	Ahead      time.Duration // of the bucket's clock, as far as that is known; negative: behind
 	Points     []ExpirePoint // newest first
 	Dead       []DeadRun     // by path
 	Odd        []string      // paths with a manifest or claim that cannot be read, which are left alone
@@ -57,6 +57,9 @@ func (p *ExpirePlan) String() string {
 	var out strings.Builder
 	drops := len(p.Drops())
 	fmt.Fprintf(&out, "keep %d, drop %d, by the policy: %s\n", len(p.Points)-drops, drops, p.Policy)
+	if p.Ahead > time.Hour {
+		fmt.Fprintf(&out, "the clock of this process is %s behind the bucket's, so that things are younger\n", duration(p.Ahead.Round(time.Second)))
+	}
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	for _, pt := range p.Points {
 		fate, kind := "drop", "incremental"
@@ -91,17 +94,22 @@ func (c *Collection) PlanExpire(ctx context.Context, policy Policy) (*ExpirePlan
 		if err := policy.validate(); err != nil {
 			return err
 		}
-		census, err := takeCensus(ctx, b, "")
+		census, err := takeCensus(ctx, b, "", c.opts.Now(), nil)
 		if err == nil {
-			plan = census.plan(policy)
+			plan, err = census.plan(ctx, policy)
 		}
 		return err
 	})
 	return plan, err
 }
 
-func (c *census) plan(policy Policy) *ExpirePlan {
-	plan := &ExpirePlan{Collection: c.b.id, Policy: policy, At: c.now}
+func (c *census) plan(ctx context.Context, policy Policy) (*ExpirePlan, error) {
+	if len(policy.KeepLabels) > 0 {
+		if err := c.openLabels(ctx); err != nil {
+			return nil, err
+		}
+	}
+	plan := &ExpirePlan{Collection: c.b.id, Policy: policy, At: c.now, Ahead: c.ahead}
 	points := c.weigh(policy)
 	var roots []*stored
 	for _, pt := range points {
@@ -116,7 +124,7 @@ func (c *census) plan(policy Policy) *ExpirePlan {
 	for _, path := range sortedKeys(c.sites) {
 		c.planSite(plan, c.sites[path])
 	}
-	return plan
+	return plan, nil
 }
 
 // weigh applies the rules to the layers that are not retired and can be restored, each
@@ -134,8 +142,10 @@ func (c *census) weigh(policy Policy) []*point {
 		case retired:
 		case l.whole:
 			groups[l.group()] = append(groups[l.group()], pt)
-		case !policy.Force:
-			pt.reasons = append(pt.reasons, "its chain is broken")
+		case policy.Force:
+			pt.forced = []string{"its chain is broken"}
+		default:
+			pt.reasons = []string{"its chain is broken"}
 		}
 	}
 	for _, key := range sortedKeys(groups) {
@@ -166,23 +176,6 @@ func (l *stored) group() string {
 	return m.Lineage + "/" + string(targets)
 }
 
-// proved are the layers whose stored bytes were compared with their hashes: those that
-// Verify was called for, and those below them.
-func (c *census) proved() map[*stored]bool {
-	var roots []*stored
-	for id, records := range c.verified {
-		l := c.layers[id]
-		if l != nil && slices.ContainsFunc(records, func(v provedRecord) bool { return v.level >= VerifyHash }) {
-			roots = append(roots, l)
-		}
-	}
-	out := map[*stored]bool{}
-	for l := range closure(roots) {
-		out[l] = true
-	}
-	return out
-}
-
 // fate is what becomes of a point.
 func (c *census) fate(pt *point, needed map[*stored]*stored) ExpirePoint {
 	l := pt.layer
@@ -200,6 +193,9 @@ func (c *census) fate(pt *point, needed map[*stored]*stored) ExpirePoint {
 		out.Reasons = append([]string{"retired " + since.UTC().Format(time.RFC3339)}, out.Reasons...)
 	case !ok:
 		out.Reasons = []string{"no rule keeps it"}
+		if len(pt.forced) > 0 {
+			out.Reasons = append(out.Reasons, "forced: "+strings.Join(pt.forced, "; "))
+		}
 	}
 	return out
 }

@@ -21,7 +21,8 @@ type Hold struct {
 
 // Hold makes sure that a layer stays: Latest, a path, or a layer ID. The note says why,
 // for those who read a plan. A layer that is on its way out cannot be held any more:
-// that is [ErrConflict].
+// that is [ErrConflict]. The note can be read by whoever can read the bucket, be the layer
+// sealed or not.
 func (c *Collection) Hold(ctx context.Context, from, note string) (*Hold, error) {
 	var hold *Hold
 	err := c.do(ctx, "hold a layer of", func(b *collectionBucket) error {
@@ -38,7 +39,7 @@ func (c *Collection) Hold(ctx context.Context, from, note string) (*Hold, error)
 		if err := b.create(ctx, object, kindRef, ref); err != nil {
 			return err
 		}
-		if err := b.checkUnmarked(ctx, l.ID); err != nil {
+		if err := b.checkThere(ctx, l); err != nil {
 			return errors.Join(err, storageError("delete", object, b.Delete(context.WithoutCancel(ctx), object)))
 		}
 		hold = ref.hold()
@@ -151,6 +152,20 @@ func (b *collectionBucket) create(ctx context.Context, object string, kind recor
 		return err
 	}
 	return storageError("write", object, b.Create(ctx, object, record))
+}
+
+// checkThere says of a layer to which somebody has just made a reference whether it stays:
+// then it is not on its way out, and not gone, either. The mark goes after the layer, and so
+// is asked for first.
+func (b *collectionBucket) checkThere(ctx context.Context, l LayerInfo) error {
+	if err := b.checkUnmarked(ctx, l.ID); err != nil {
+		return err
+	}
+	m, err := readManifest(ctx, b.Bucket, l.Path)
+	if errors.Is(err, ErrNoLayer) || err == nil && m.Layer != l.ID {
+		return fmt.Errorf("layer %s, which is needed, was expired: %w", l.ID, ErrConflict)
+	}
+	return err
 }
 
 // checkUnmarked says whether a layer is on its way out, now.

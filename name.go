@@ -29,6 +29,7 @@ import (
 //	verified/<layer>/<level>-<id>
 //	expired/<run>
 //	probe/<id>/<name>
+//	jobs/<id>/<name>
 //
 // where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given; an
 // incremental's is appended to that of its full.
@@ -41,6 +42,7 @@ const (
 	verifiedPrefix   = "verified/"
 	expiredPrefix    = "expired/"
 	probePrefix      = "probe/"
+	jobsPrefix       = "jobs/"
 
 	claimName    = "progress/0"
 	progressName = "progress/"

@@ -176,18 +176,10 @@ func (r *run) refer(ctx context.Context, l LayerInfo) error {
 
 // confirm looks once more after what the run needs, now that its claim is there. Where a
 // reference is old, whoever expires layers looks for the claim, so that he can declare
-// the run dead. One that is claimed later finds the mark here; or that the layer is
-// gone, for the mark goes after it, and so is asked for first.
+// the run dead. One that is claimed later finds the mark here, or that the layer is gone.
 func (r *run) confirm(ctx context.Context) error {
 	for _, l := range r.needs {
-		if err := r.bucket.checkUnmarked(ctx, l.ID); err != nil {
-			return err
-		}
-		m, err := readManifest(ctx, r.bucket.Bucket, l.Path)
-		if errors.Is(err, ErrNoLayer) || err == nil && m.Layer != l.ID {
-			return fmt.Errorf("layer %s, which is needed, was expired: %w", l.ID, ErrConflict)
-		}
-		if err != nil {
+		if err := r.bucket.checkThere(ctx, l); err != nil {
 			return err
 		}
 	}

@@ -25,14 +25,16 @@ type Policy struct {
 	// days, ISO weeks and months that have one, in UTC, the newest first.
 	KeepDaily, KeepWeekly, KeepMonthly int
 	// KeepLabels keeps layers that have one of these labels; with the value "" whatever
-	// it is. The labels of a sealed layer cannot be seen: hold it instead.
+	// it is. The labels of a sealed layer are seen with a key that opens it; without one,
+	// any label keeps it.
 	KeepLabels map[string]string
 	// Verified lets the rules above, other than KeepWithin and KeepLabels, count only
 	// points that were verified: see VerifyOptions.Record. What is newer than the newest
 	// of these is kept, too.
 	Verified bool
-	// Guarantee is how far back it must be possible to restore: no point that is not
-	// older is dropped, nor the newest one that is.
+	// Guarantee is how far back from the newest point it must be possible to restore: no
+	// point in between is dropped, nor the newest one before. So that holds also where
+	// backups have stopped, and whatever clocks say that it is.
 	Guarantee time.Duration
 	// Force drops even what Guarantee covers, the newest verified point, or if none is
 	// verified the newest, and points whose chain is broken.
@@ -98,6 +100,7 @@ type point struct {
 	times    [2]time.Time // that of its end, and that of the bucket
 	verified bool
 	reasons  []string // why it is kept
+	forced   []string // why it would be, were it not for Force
 }
 
 // clocks are what rules count by, by the index in point.times.
@@ -106,38 +109,53 @@ var clocks = [2]string{"by its own clock", "by the bucket's clock"}
 // keep adds to points, which are of one store and its targets, the reasons to keep
 // them.
 func (p *Policy) keep(points []*point, now time.Time) {
-	type found map[*point]string
 	for _, rule := range p.rules() {
-		var by [2]found
-		for clock := range by {
-			by[clock] = found{}
-			sorted := slices.SortedStableFunc(slices.Values(points), func(a, b *point) int {
-				if c := b.times[clock].Compare(a.times[clock]); c != 0 {
-					return c
-				}
-				return newestFirst(a.layer.info, b.layer.info)
-			})
-			rule(sorted, func(pt *point) time.Time { return pt.times[clock] }, now, func(pt *point, why string) { by[clock][pt] = why })
-		}
-		for _, pt := range points {
-			own, bucket := by[0][pt], by[1][pt]
-			switch {
-			case own != "" && bucket != "":
-				pt.reasons = append(pt.reasons, own)
-			case own != "":
-				pt.reasons = append(pt.reasons, own+" "+clocks[0])
-			case bucket != "":
-				pt.reasons = append(pt.reasons, bucket+" "+clocks[1])
-			}
+		for pt, why := range rule.apply(points, now) {
+			pt.reasons = append(pt.reasons, why)
 		}
 	}
+	for pt, why := range rule(p.keepSafe).apply(points, now) {
+		if p.Force {
+			pt.forced = append(pt.forced, why)
+		} else {
+			pt.reasons = slices.Insert(pt.reasons, 0, why)
+		}
+	}
+}
+
+// apply asks a rule by both clocks.
+func (r rule) apply(points []*point, now time.Time) map[*point]string {
+	out := map[*point]string{}
+	var by [2]map[*point]string
+	for clock := range by {
+		by[clock] = map[*point]string{}
+		sorted := slices.SortedStableFunc(slices.Values(points), func(a, b *point) int {
+			if c := b.times[clock].Compare(a.times[clock]); c != 0 {
+				return c
+			}
+			return newestFirst(a.layer.info, b.layer.info)
+		})
+		r(sorted, func(pt *point) time.Time { return pt.times[clock] }, now, func(pt *point, why string) { by[clock][pt] = why })
+	}
+	for _, pt := range points {
+		own, bucket := by[0][pt], by[1][pt]
+		switch {
+		case own != "" && bucket != "":
+			out[pt] = own
+		case own != "":
+			out[pt] = own + " " + clocks[0]
+		case bucket != "":
+			out[pt] = bucket + " " + clocks[1]
+		}
+	}
+	return out
 }
 
 // rule says why it keeps which points. They are sorted by one clock, newest first.
 type rule func(points []*point, at func(*point) time.Time, now time.Time, keep func(pt *point, why string))
 
 func (p *Policy) rules() []rule {
-	rules := []rule{p.keepSafe}
+	var rules []rule
 	if p.KeepLast > 0 {
 		rules = append(rules, p.counting(keepLast(p.KeepLast)))
 	}
@@ -159,8 +177,8 @@ func (p *Policy) rules() []rule {
 }
 
 // keepSafe is what only Force takes away.
-func (p *Policy) keepSafe(points []*point, at func(*point) time.Time, now time.Time, keep func(*point, string)) {
-	if p.Force || len(points) == 0 {
+func (p *Policy) keepSafe(points []*point, at func(*point) time.Time, _ time.Time, keep func(*point, string)) {
+	if len(points) == 0 {
 		return
 	}
 	if i := slices.IndexFunc(points, func(pt *point) bool { return pt.verified }); i >= 0 {
@@ -171,7 +189,7 @@ func (p *Policy) keepSafe(points []*point, at func(*point) time.Time, now time.T
 	if p.Guarantee > 0 {
 		for _, pt := range points {
 			keep(pt, "guarantee of "+duration(p.Guarantee))
-			if now.Sub(at(pt)) > p.Guarantee {
+			if at(points[0]).Sub(at(pt)) > p.Guarantee {
 				break
 			}
 		}
@@ -234,6 +252,10 @@ func keepCalendar(n int, name string, period func(time.Time) string) rule {
 
 func (p *Policy) keepLabels(points []*point, _ func(*point) time.Time, _ time.Time, keep func(*point, string)) {
 	for _, pt := range points {
+		if pt.layer.manifest.locked != nil && len(p.KeepLabels) > 0 {
+			keep(pt, "sealed, so that its labels are not known")
+			continue
+		}
 		for _, k := range slices.Sorted(maps.Keys(p.KeepLabels)) {
 			v, ok := pt.layer.manifest.Labels[k]
 			if want := p.KeepLabels[k]; ok && (want == "" || want == v) {

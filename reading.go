@@ -9,7 +9,8 @@ import (
 
 // A retired layer stays for grace, and so whatever reads it has that time without having
 // said so. What takes longer says so, again and again: each reference is good for
-// grace, by the bucket's clock.
+// grace, by the bucket's clock. In the same way a backup says that it lives: of its own
+// layer.
 
 const (
 	// grace is how long, by the bucket's clock, a retired layer stays for those who read
@@ -20,18 +21,35 @@ const (
 	readingInterval = 6 * time.Hour
 )
 
-// reading is somebody who reads a chain.
+// reading is somebody who needs layers.
 type reading struct {
-	c     *Collection
-	b     *collectionBucket
-	chain *Chain
-	made  []string // references that are there
+	c      *Collection
+	b      *collectionBucket
+	layers []string // IDs
+	made   []string // references that are there
 }
 
 // reads lets the layers of a chain stay until the function that it returns is called,
-// which waits for what is under way. Whoever may not write into the bucket has a day.
+// which waits for what is under way. Whoever may not write into the bucket has a day. A
+// layer that is on its way out, and which somebody holds, may have had its day: he may let
+// go of it.
 func (c *Collection) reads(ctx context.Context, b *collectionBucket, chain *Chain) (end func()) {
-	r := &reading{c: c, b: b, chain: chain}
+	r := &reading{c: c, b: b}
+	for _, l := range chain.Layers {
+		r.layers = append(r.layers, l.ID)
+	}
+	if retired, err := b.retired(ctx); err != nil || retired[chain.tip().ID] {
+		r.renew(ctx)
+	}
+	return r.begin(ctx)
+}
+
+// lives says that a run goes on, until the function that it returns is called.
+func (r *run) lives(ctx context.Context) (end func()) {
+	return (&reading{c: r.c, b: r.bucket, layers: []string{r.layer.ID}}).begin(ctx)
+}
+
+func (r *reading) begin(ctx context.Context) (end func()) {
 	stopping, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -58,16 +76,16 @@ func (r *reading) renew(ctx context.Context) {
 	before := r.made
 	r.made = nil
 	holder, err := newID(r.c.opts.Rand)
-	for _, l := range r.chain.Layers {
+	for _, id := range r.layers {
 		if err != nil {
 			break
 		}
-		object := formatRef(l.ID, holder)
+		object := formatRef(id, holder)
 		r.made = append(r.made, object) // also if that fails: it may be there
-		err = r.b.create(ctx, object, kindRef, refRecord{Layer: l.ID, Holder: holder, Use: useRead, CreatedAt: r.c.opts.Now().UTC()})
+		err = r.b.create(ctx, object, kindRef, refRecord{Layer: id, Holder: holder, Use: useRead, CreatedAt: r.c.opts.Now().UTC()})
 	}
 	if err != nil {
-		r.c.opts.Logger.WarnContext(ctx, "layers that are read may be expired", "collection", r.c.name, "layer", r.chain.tip().ID, "error", err)
+		r.c.opts.Logger.WarnContext(ctx, "layers that are needed may be expired", "collection", r.c.name, "layers", r.layers, "error", err)
 		r.made = append(r.made, before...)
 		return
 	}

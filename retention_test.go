@@ -140,7 +140,7 @@ func (s *sleepers) sleeperOptions(rng *rand.Rand) *varve.BackupOptions {
 
 // clocked is the collection as somebody sees it whose clock is wrong.
 func (s *sleepers) clocked(rng *rand.Rand) *varve.Collection {
-	skew := time.Duration(rng.IntN(4000)-2000) * time.Hour
+	skew := time.Duration(rng.IntN(2)*(rng.IntN(4000)-2000)) * time.Hour
 	return collectionIn(s, s.bucket, &varve.CollectionOptions{Now: func() time.Time {
 		return time.Now().Add(skew)
 	}})

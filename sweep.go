@@ -2,8 +2,9 @@ package varve
 
 import (
 	"context"
-	"slices"
-	"sync/atomic"
+	"errors"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -43,35 +44,6 @@ func (e *expiry) sweepLayer(ctx context.Context, c *census, id string, p *site) 
 	return nil
 }
 
-func entry(o *objectio.Entry) []objectio.Entry {
-	if o == nil {
-		return nil
-	}
-	return []objectio.Entry{*o}
-}
-
-// partsOf are the objects at a path that belong to a layer: not the tables of another.
-func (p *site) partsOf(id string) (out []objectio.Entry) {
-	for _, o := range p.parts {
-		if _, layer, _, _, err := parseData(o.Key); err != nil || layer == id {
-			out = append(out, o)
-		}
-	}
-	return out
-}
-
-// bytesOf counts those of all objects at a path that belong to a layer.
-func (p *site) bytesOf(id string) int64 {
-	return sizeOf(slices.Concat(entry(p.manifest), entry(p.claim), p.partsOf(id)))
-}
-
-func sizeOf(objects []objectio.Entry) (n int64) {
-	for _, o := range objects {
-		n += o.Size
-	}
-	return n
-}
-
 // sweepDead deletes what a run has left that was declared dead. Its claim and the void
 // manifest stay.
 func (e *expiry) sweepDead(ctx context.Context, c *census, p *site) error {
@@ -109,9 +81,12 @@ func (e *expiry) sweepSmall(ctx context.Context, c *census) error {
 	}
 	for _, id := range sortedKeys(c.verified) {
 		_, marked := c.marks[id]
-		for _, v := range c.verified[id] {
-			if c.layers[id] == nil && c.homes[id] == nil && !marked && c.old(v.ModTime) {
-				out = append(out, v.Entry) // of a layer that went while it was verified
+		gone := c.layers[id] == nil && c.homes[id] == nil && !marked // the layer went while it was verified
+		last := lastProof(c.verified[id])
+		for i, v := range c.verified[id] {
+			age := c.now.Sub(v.ModTime)
+			if gone && age > grace || last >= 0 && i != last && age > recordAge {
+				out = append(out, v.Entry)
 			}
 		}
 	}
@@ -120,33 +95,75 @@ func (e *expiry) sweepSmall(ctx context.Context, c *census) error {
 			out = append(out, o)
 		}
 	}
-	if err := e.delete(ctx, out); ctx.Err() != nil {
+	for _, o := range c.probes {
+		if c.old(o.ModTime) {
+			out = append(out, o)
+		}
+	}
+	for _, p := range c.sites {
+		if p.state == siteKeys && c.old(newestOf(p.parts)) {
+			out = append(out, p.parts...)
+		}
+	}
+	if err := e.delete(ctx, out); e.gaveUp(ctx) {
 		return err
 	}
 	return nil
 }
 
-// delete removes objects, several at once. Of several that cannot be removed one is
-// noted as a problem.
+func newestOf(objects []objectio.Entry) (last time.Time) {
+	for _, o := range objects {
+		last = later(last, o.ModTime)
+	}
+	return last
+}
+
+// maxFailures is how many objects of one stage are tried in vain, and maxDown how many
+// stages in a row, before storage is taken to be out of order.
+const maxFailures, maxDown = 16, 16
+
+// delete removes objects, several at once. Those that cannot be removed are noted as
+// problems, and do not keep it from the others.
 func (e *expiry) delete(ctx context.Context, objects []objectio.Entry) error {
-	var deleted, bytes atomic.Int64
-	g, gctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	var failures []error
+	var deleted, bytes int64
+	var g errgroup.Group
 	g.SetLimit(readAtOnce)
 	for _, o := range objects {
+		mu.Lock()
+		enough := len(failures) >= maxFailures
+		mu.Unlock()
+		if enough || ctx.Err() != nil {
+			break
+		}
 		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
+			err := storageError("delete", o.Key, e.b.Delete(ctx, o.Key))
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failures = append(failures, err)
 				return err
 			}
-			if err := e.b.Delete(gctx, o.Key); err != nil {
-				return storageError("delete", o.Key, err)
-			}
-			deleted.Add(1)
-			bytes.Add(o.Size)
+			deleted, bytes = deleted+1, bytes+o.Size
 			return nil
 		})
 	}
 	err := g.Wait()
-	e.report.Objects, e.report.Bytes = e.report.Objects+deleted.Load(), e.report.Bytes+bytes.Load()
-	e.problem(err)
+	e.report.Objects, e.report.Bytes = e.report.Objects+deleted, e.report.Bytes+bytes
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	e.report.Problems = append(e.report.Problems, failures...)
+	var denied *AccessError
+	switch {
+	case deleted > 0:
+		e.down = 0
+	case err != nil && !errors.As(err, &denied):
+		e.down++
+	}
 	return err
 }
+
+// gaveUp reports whether there is no point in going on.
+func (e *expiry) gaveUp(ctx context.Context) bool { return ctx.Err() != nil || e.down >= maxDown }

@@ -119,8 +119,15 @@ func (s *shelf) read(key string, body any) string {
 
 func (s *shelf) has(key string) bool { return slices.Contains(s.keys, key) }
 
-func (s *shelf) hasAny(prefix string) bool {
-	return slices.ContainsFunc(s.keys, func(key string) bool { return strings.HasPrefix(key, prefix) })
+func (s *shelf) hasAny(prefix string) bool { return s.count(prefix) > 0 }
+
+func (s *shelf) count(prefix string) (n int) {
+	for _, key := range s.keys {
+		if strings.HasPrefix(key, prefix) {
+			n++
+		}
+	}
+	return n
 }
 
 // committed reports whether there is a manifest of a layer.
@@ -159,7 +166,7 @@ func (s *shelf) wrong(key string) string {
 		return s.wrongMark(rest)
 	case verifiedDir:
 		layer, _, _ := strings.Cut(rest, "/")
-		if s.committed(layer) {
+		if s.committed(layer) && s.count(verifiedDir+layer+"/") < 2 {
 			return " about a layer that is there"
 		}
 		return ""
@@ -285,6 +292,8 @@ func (s *shelf) wrongPart(key string) string {
 			return ""
 		case there:
 			return " by which a dead run claims its path"
+		case len(layersAbove(key, keyDir)) > 0 && !s.has(p+"/"+claim):
+			return "" // a key of a layer that is gone
 		case !s.retired(s.claims[p]):
 		case path.Base(key) == path.Base(claim) && s.consists(p):
 			return " before what it claims"

@@ -47,13 +47,15 @@ func attic(tb testing.TB) *faultblob.Bucket {
 	put("c/refs/aa/dd", "varve.ref", `"layer": "aa", "holder": "dd"`)
 	put("c/refs/aa/ff", "varve.ref", `"layer": "aa", "holder": "ff"`)
 	put("c/refs/bb/ee", "varve.ref", `"layer": "bb", "holder": "ee", "use": "hold"`)
+	put("c/verified/bb/hash-2", "varve.verified", "")
+	put("c/G/keys/01", "varve.key", "")
 	put("c/expired/01", "varve.expired", "")
 	return b
 }
 
 // Which deletions are in order, one after the other.
 const (
-	sweepB = "refs/bb/ee index/2-1-bb-0-aa/A/B A/B/BACKUP_MANIFEST A/B/data/bb-0.sst A/B/files.sst A/B/progress/0 verified/bb/hash-1 refs/aa/bb retired/bb"
+	sweepB = "refs/bb/ee index/2-1-bb-0-aa/A/B A/B/BACKUP_MANIFEST A/B/data/bb-0.sst A/B/files.sst A/B/progress/0 verified/bb/hash-1 verified/bb/hash-2 refs/aa/bb retired/bb"
 	sweepC = "index/2-1-cc-0-aa/C C/BACKUP_MANIFEST C/keys/01 C/objects.sst C/files.sst C/data/cc-0.sst C/progress/0 verified/cc/hash-1 refs/aa/cc retired/cc"
 	sweepA = "index/2-1-aa-0-aa/A A/BACKUP_MANIFEST A/files.sst A/data/aa-0.sst A/progress/0 verified/aa/hash-1 refs/aa/dd refs/aa/ff retired/aa"
 	sweepD = "index/2-1-dd-0-aa/D D/data/dd-0.sst D/files.sst refs/aa/dd expired/01 probe/01/a"
@@ -83,6 +85,9 @@ func TestJudgeExpiry(t *testing.T) {
 		{"a reference that counts", "refs/aa/cc", "by which a layer needs another"},
 		{"of a run", "refs/aa/ff", "by which a run needs a layer"},
 		{"verification", "verified/cc/hash-1", "about a layer that is there"},
+		{"one of two verifications", "verified/bb/hash-1 verified/bb/hash-2", "about a layer that is there"},
+		{"an older verification", "verified/bb/hash-1", ""},
+		{"key of nobody", "G/keys/01", ""},
 		{"claim of the dead", "D/progress/0", "by which a dead run claims"},
 		{"mark of the dead", "D/BACKUP_MANIFEST", "declares a run dead"},
 		{"the collection", "varve.json", "nobody's to delete"},
