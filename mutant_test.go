@@ -53,7 +53,7 @@ func TestMutants(t *testing.T) {
 }
 
 func allMutants() []mutant {
-	return slices.Concat(differenceMutants(), tableMutants(), layerMutants(), historyMutants(), versionedMutants(), catalogMutants())
+	return slices.Concat(differenceMutants(), tableMutants(), layerMutants(), historyMutants(), versionedMutants(), catalogMutants(), retentionMutants())
 }
 
 // TestMutantsApply: each of them finds the code that it breaks.

@@ -57,13 +57,13 @@ func (b *Bucket) isVoid(key string) bool {
 // just now.
 func (b *Bucket) prematureVoid(dir string) (found []complaint) {
 	if !b.exists(dir + claim) {
-		found = append(found, complaint{EarlyManifests, "declares a run dead that has claimed nothing"})
+		found = append(found, complaint{EarlyVoids, "declares a run dead that has claimed nothing"})
 	}
 	parts := []string{dir + claim, dir + fileList, dir + objectList}
 	parts = append(parts, b.keys(dir+dataDir)...)
 	for _, key := range parts {
 		if b.now != nil && b.exists(key) && b.now().Sub(b.dated(key, time.Time{})) < minAge {
-			found = append(found, complaint{EarlyManifests, "declares a run dead that has just written " + key})
+			found = append(found, complaint{EarlyVoids, "declares a run dead that has just written " + key})
 		}
 	}
 	return found
