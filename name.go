@@ -145,7 +145,8 @@ var segmentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // reservedSegments would make a layer's path look like something else.
 var reservedSegments = map[string]bool{
 	collectionObject: true, manifestName: true, fileListName: true, "progress": true, "data": true,
-	objectListName: true, "keys": true, "index": true, "refs": true, "retired": true, "verified": true, "expired": true, "jobs": true, "probe": true, Latest: true,
+	objectListName: true, "keys": true, "index": true, "refs": true, "retired": true,
+	"verified": true, "expired": true, "probe": true, "jobs": true, Latest: true,
 }
 
 // maxPath keeps index names, which contain the path, below the 1,024 bytes that

@@ -7,33 +7,54 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob"
 
 	"github.com/varvekv/varve/internal/faultblob"
 	"github.com/varvekv/varve/internal/objectio"
 )
 
-// TestDelete: what is gone is gone, whoever removed it and whatever was reported.
+// TestDelete: an object is gone, whoever removed it, or the right to is missing.
 func TestDelete(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []faultblob.FaultKind{faultblob.None, faultblob.Lost, faultblob.Applied, faultblob.Denied} {
+	for _, test := range []struct {
+		fault  faultblob.FaultKind
+		want   error
+		counts string
+	}{
+		{faultblob.None, nil, "delete 1"},
+		{faultblob.Lost, nil, "delete 2"},
+		{faultblob.Applied, nil, "delete 2"},
+		{faultblob.Denied, objectio.ErrDenied, "delete 1"},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			faults := faultblob.New(t, &faultblob.Options{Allow: faultblob.Deletes})
 			faults.Replace("c/a", []byte("x"))
-			faults.Inject(faultblob.Nth(1, faultblob.Fault{Kind: fault}))
-			m := objectio.NewMeter(0)
-			b := objectio.New(faults.Open(), "c").With(m)
-			err := b.Delete(t.Context(), "a")
-			if fault == faultblob.Denied {
-				require.ErrorIs(t, err, objectio.ErrDenied)
-				return
+			faults.Inject(first(faultblob.Delete, test.fault))
+			meter := new(objectio.Meter)
+			b := objectio.New(faults.Open(), "c").With(meter)
+			require.ErrorIs(t, b.Delete(t.Context(), "a"), test.want)
+			require.Equal(t, test.counts, faults.Counts())
+			require.Equal(t, meter.Deletes(), meter.Requests())
+			if test.want == nil {
+				require.Empty(t, faults.Keys())
+				require.NoError(t, b.Delete(t.Context(), "a"))
 			}
-			require.NoError(t, err)
-			require.Empty(t, faults.Keys())
-			require.NoError(t, b.Delete(t.Context(), "a"), "again")
-			require.EqualValues(t, faults.Count(faultblob.Delete), m.Deletes())
-			require.Equal(t, m.Deletes(), m.Requests())
 		})
 	}
+}
+
+func TestDeleteOnEveryDriver(t *testing.T) {
+	t.Parallel()
+	onDrivers(t, func(t *testing.T, under *blob.Bucket) {
+		b := objectio.New(under, "c")
+		require.NoError(t, b.Create(t.Context(), "a/b", []byte("x")))
+		if t.Name() != "TestDeleteOnEveryDriver/faultblob" { // which judges it
+			require.NoError(t, b.Delete(t.Context(), "a/b"))
+			_, err := b.Size(t.Context(), "a/b")
+			require.ErrorIs(t, err, objectio.ErrNotExist)
+		}
+		require.NoError(t, b.Delete(t.Context(), "a/c"))
+	})
 }
 
 // TestCreateWhile: where there is nothing after a write that failed, the caller says

@@ -136,6 +136,9 @@ func TestBadKeysSayNothingOfThemselves(t *testing.T) {
 	require.ErrorContains(t, err, "nosuchkeeper")
 	require.NotContains(t, err.Error(), "hunter2")
 	k := NewDataKey()
+	_, err = mustKey(t)(KMS("base64key://hunter2")).Wrap(context.Background(), k, scope)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hunter2")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
 		require.NotContains(t, fmt.Sprintf(verb, k), fmt.Sprintf("%x", k.Bytes()[:4]))
 	}
