@@ -55,6 +55,9 @@ func sleepTogether(t *testing.T, rng *rand.Rand) {
 	s := &sleepers{rivals: &rivals{T: t, turnstile: &turnstile{rng: rng}}, retired: map[string]bool{}, faulty: rng.IntN(2) == 0}
 	s.bucket = faultblob.New(t, &faultblob.Options{Now: time.Now, Allow: faultblob.EarlyVoids})
 	s.stores = []*witness{newWitness(t, 30), newWitness(t, 30)}
+	if rng.IntN(4) == 0 { // whoever expires it has no key
+		s.keys = []varve.Key{varve.KMS("base64key://smGbjm71Nxd1Ig5FS0wj9SlbzAIrnolCz9bQQ6uAhl4=")}
+	}
 	for i := range 3 + rng.IntN(3) {
 		opts := &varve.BackupOptions{Into: varve.Latest}
 		if i == 0 || rng.IntN(3) == 0 {
