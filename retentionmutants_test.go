@@ -77,8 +77,11 @@ func needMutants() []mutant {
 		{name: "of two layers with one ID one is taken", edits: []edit{
 			{"site.go", "if other := c.layers[m.Layer]; other != nil {", "if other := c.layers[m.Layer]; other != nil && other.site == nil {"},
 		}, test: inRoot("TwinsStay")},
+		{name: "a job that is paused is dead a day later", edits: []edit{
+			{"jobsign.go", "return later(sign.ModTime, sign.until)", "return sign.ModTime"},
+		}, test: inRoot("JobKeepsItsLayer")},
 		{name: "a job needs nothing", edits: []edit{
-			{"census.go", "return c.jobs[job] }", "return c.jobs[job].Add(-1 << 60) }"},
+			{"jobsign.go", "	if sign == nil {\n		return time.Time{}", "	if sign == nil || job != \"\" {\n		return time.Time{}"},
 		}, test: inRoot("JobKeepsItsLayer")},
 	}
 }
