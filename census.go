@@ -25,7 +25,7 @@ type census struct {
 	index    map[string][]objectio.Entry
 	refs     []reference
 	spoke    map[string]time.Time // when a layer or its run last said something outside its path
-	jobs     map[string]time.Time // when a job last wrote a record
+	jobs     map[string]*jobSign  // the last of each, by ID
 	marks    map[string]time.Time // when a layer was retired
 	verified map[string][]provedRecord
 	records  []objectio.Entry // of runs that expire layers
@@ -54,7 +54,7 @@ type stored struct {
 func takeCensus(ctx context.Context, b *collectionBucket, recent string, client time.Time, earlier *census) (*census, error) {
 	c := &census{
 		b: b, sites: map[string]*site{}, layers: map[string]*stored{}, homes: map[string]*site{},
-		index: map[string][]objectio.Entry{}, spoke: map[string]time.Time{}, jobs: map[string]time.Time{},
+		index: map[string][]objectio.Entry{}, spoke: map[string]time.Time{}, jobs: map[string]*jobSign{},
 		marks: map[string]time.Time{}, verified: map[string][]provedRecord{},
 	}
 	var newest, written time.Time
@@ -76,7 +76,7 @@ func takeCensus(ctx context.Context, b *collectionBucket, recent string, client 
 	}
 	c.clock(newest, client)
 	for _, read := range []func(context.Context) error{
-		func(ctx context.Context) error { return c.readSites(ctx, earlier) }, c.readRefs, c.readProofs,
+		func(ctx context.Context) error { return c.readSites(ctx, earlier) }, c.readJobs, c.readRefs, c.readProofs,
 	} {
 		if err := read(ctx); err != nil {
 			return nil, err
@@ -138,9 +138,7 @@ func (c *census) add(o objectio.Entry) {
 			c.probes = append(c.probes, o)
 		}
 	case jobsPrefix:
-		if id, _, _ := strings.Cut(rest, "/"); checkID(id) == nil {
-			c.jobs[id] = later(c.jobs[id], o.ModTime)
-		}
+		c.addJob(o, rest)
 	default:
 		c.addPart(o)
 	}
@@ -160,10 +158,6 @@ func (c *census) lastSeen(layer string) time.Time {
 	}
 	return last
 }
-
-// lastOfJob is when a job was last known to go on: its layer, which it may come back to,
-// is not dead as long as that is not old.
-func (c *census) lastOfJob(job string) time.Time { return c.jobs[job] }
 
 // old reports whether grace has passed since t. An object that is younger than now is
 // not.

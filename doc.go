@@ -132,9 +132,10 @@
 // retired at once, and deleted a day later, by the bucket's clock, if nothing needs it: no
 // committed layer, no backup that extends it, nobody who reads it, no [Hold]. A backup
 // that sleeps for longer than anything is waited for finds, when it wakes up, that it has
-// lost, or else its parent is there. Nobody's clock but the bucket's is trusted. The
-// newest restore point that was verified stays unless it is forced. docs/retention.md
-// says more.
+// lost, or else its parent is there. No clock is trusted alone: what goes because it is old
+// is old by the bucket's and by that of the process that expires it. The newest restore point
+// that was verified stays unless it is forced. Sealed layers are expired without a key.
+// docs/retention.md says more.
 //
 // # The guarantee
 //

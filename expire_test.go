@@ -195,8 +195,20 @@ func TestExpireRecords(t *testing.T) {
 // is anything missing of what is kept.
 func TestExpireCrash(t *testing.T) {
 	t.Parallel()
-	a := newArchive(t)
+	expireCrash(t, newArchive(t), 1)
+}
+
+func TestExpireCrashSealed(t *testing.T) {
+	t.Parallel()
+	a, _ := sealedArchive(t)
+	expireCrash(t, a, 5)
+}
+
+func expireCrash(t *testing.T, a *archive, step int) {
 	n := a.nights(6)
+	if a.keys != nil {
+		require.NoError(t, a.collection().AddKey(t.Context(), n[1].ID, a.keys[0]))
+	}
 	policy := varve.Policy{KeepLast: 1}
 	dead := a.deadRun(n[5])
 	_, err := a.collection().Verify(t.Context(), n[2].ID, &varve.VerifyOptions{Record: true})
@@ -220,7 +232,6 @@ func TestExpireCrash(t *testing.T) {
 	ops := a.bucket.Trace()
 	require.Greater(t, a.bucket.Count(faultblob.Delete), 30)
 
-	step := 1
 	if testing.Short() {
 		step = 7
 	}
@@ -232,6 +243,7 @@ func TestExpireCrash(t *testing.T) {
 		bubble(t, fmt.Sprintf("%d %s", i+1, ops[i].Kind), func(t *testing.T) {
 			now := *a.bucketN
 			b := &archive{scene: &scene{TB: t, bucket: whole.Clone(), store: a.store, now: &now, opts: a.opts, states: maps.Clone(a.states), last: a.last}, bucketN: &now}
+			keys := a.keys
 			b.bucket.Inject(crashAt(ops[i].N, kind))
 			plan, err := b.collection().PlanExpire(t.Context(), policy)
 			if err == nil {
@@ -241,10 +253,11 @@ func TestExpireCrash(t *testing.T) {
 				require.Error(t, err)
 			}
 			b.bucket.Inject(nil)
+			b.keys = keys // expiry has none
 			for _, l := range n[4:] {
 				require.NoError(t, b.restore(b.newStore(), l.ID))
 			}
-			_, err = b.expire(policy)
+			b.blind(func() { _, err = b.expire(policy) })
 			require.NoError(t, err)
 			got := withoutRecords(b.bucket.Keys())
 			require.Equal(t, want, got)
@@ -455,6 +468,7 @@ func TestUnknownStays(t *testing.T) {
 	foreign := []string{
 		"notes.txt", n[0].Path + "/notes.txt", n[0].Path + "/data/notes.sst", "refs/README", "retired/README",
 		"jobs/" + n[0].ID + "/0", "elsewhere/progress/0", "elsewhere/BACKUP_MANIFEST.bak",
+		n[5].Path + "/notes.txt", n[5].Path + "/data/notes.sst",
 	}
 	for _, key := range foreign {
 		a.bucket.Replace(key, []byte("mine"))
@@ -489,7 +503,7 @@ func TestDeniedDeletes(t *testing.T) {
 	require.NoError(t, err)
 	a.wait(25 * time.Hour)
 	a.bucket.Inject(func(op faultblob.Op) faultblob.Fault {
-		if op.Kind == faultblob.Delete && strings.HasPrefix(op.Key, n[2].Path+"/data/") {
+		if op.Kind == faultblob.Delete && strings.HasPrefix(op.Key, n[6].Path+"/data/") {
 			return faultblob.Fault{Kind: faultblob.Denied}
 		}
 		return faultblob.Fault{}
@@ -500,7 +514,7 @@ func TestDeniedDeletes(t *testing.T) {
 	require.Equal(t, "delete", access.Right)
 	require.Len(t, report.Problems, 1)
 	require.Len(t, report.Expired, 5, "all but three of one chain")
-	require.Contains(t, a.bucket.Keys(), n[1].Path+"/BACKUP_MANIFEST")
+	require.Contains(t, a.bucket.Keys(), n[5].Path+"/BACKUP_MANIFEST")
 	a.bucket.Inject(nil)
 	report, err = a.expire(policy)
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package varve_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -20,6 +21,8 @@ import (
 	"github.com/varvekv/varve/internal/faultblob"
 )
 
+var retentionSeeds = flag.Uint64("retention.seeds", 60, "how many interleavings of backups, restores and expiry are tried")
+
 // sleepers use one collection at the same time: backups, restores, and runs that expire
 // it. Any of them may sleep at any call to the bucket, for longer than anything is waited
 // for; each has a clock of its own.
@@ -36,9 +39,9 @@ type sleepers struct {
 // deletes what another needs (the bucket judges that), and only what was retired is gone.
 func TestRetentionInterleaved(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(60)
+	seeds := *retentionSeeds
 	if testing.Short() {
-		seeds = 12
+		seeds = min(seeds, 12)
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -50,8 +53,11 @@ func TestRetentionInterleaved(t *testing.T) {
 
 func sleepTogether(t *testing.T, rng *rand.Rand) {
 	s := &sleepers{rivals: &rivals{T: t, turnstile: &turnstile{rng: rng}}, retired: map[string]bool{}, faulty: rng.IntN(2) == 0}
-	s.bucket = faultblob.New(t, &faultblob.Options{Now: time.Now})
+	s.bucket = faultblob.New(t, &faultblob.Options{Now: time.Now, Allow: faultblob.EarlyVoids})
 	s.stores = []*witness{newWitness(t, 30), newWitness(t, 30)}
+	if rng.IntN(4) == 0 { // whoever expires it has no key
+		s.keys = []varve.Key{varve.KMS("base64key://smGbjm71Nxd1Ig5FS0wj9SlbzAIrnolCz9bQQ6uAhl4=")}
+	}
 	for i := range 3 + rng.IntN(3) {
 		opts := &varve.BackupOptions{Into: varve.Latest}
 		if i == 0 || rng.IntN(3) == 0 {

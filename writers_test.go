@@ -124,6 +124,7 @@ type rivals struct {
 	bucket *faultblob.Bucket
 	stores []*witness
 	layers []*varve.Layer
+	keys   []varve.Key // of the collection
 }
 
 // TestTwoWriters (I5): two backups into one collection, whose calls to the bucket
@@ -189,7 +190,9 @@ func (r *rivals) options(founded bool) *varve.BackupOptions {
 	return opts
 }
 
-func (r *rivals) collection() *varve.Collection { return collectionIn(r, r.bucket, nil) }
+func (r *rivals) collection() *varve.Collection {
+	return collectionIn(r, r.bucket, &varve.CollectionOptions{Encryption: r.keys})
+}
 
 func (r *rivals) backup(store int, opts *varve.BackupOptions) (*varve.Layer, error) {
 	opts.Concurrency = 1

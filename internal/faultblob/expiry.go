@@ -57,13 +57,13 @@ func (b *Bucket) isVoid(key string) bool {
 // just now.
 func (b *Bucket) prematureVoid(dir string) (found []complaint) {
 	if !b.exists(dir + claim) {
-		found = append(found, complaint{EarlyManifests, "declares a run dead that has claimed nothing"})
+		found = append(found, complaint{EarlyVoids, "declares a run dead that has claimed nothing"})
 	}
 	parts := []string{dir + claim, dir + fileList, dir + objectList}
 	parts = append(parts, b.keys(dir+dataDir)...)
 	for _, key := range parts {
 		if b.now != nil && b.exists(key) && b.now().Sub(b.dated(key, time.Time{})) < minAge {
-			found = append(found, complaint{EarlyManifests, "declares a run dead that has just written " + key})
+			found = append(found, complaint{EarlyVoids, "declares a run dead that has just written " + key})
 		}
 	}
 	return found
@@ -282,25 +282,24 @@ func (s *shelf) wrongPart(key string) string {
 	if i := strings.LastIndex(key, "/progress/"); i >= 0 {
 		layers = append(layers, key[:i+1])
 	}
-	for _, layer := range layers {
-		p := strings.TrimSuffix(layer, "/")
-		m, there := s.manifests[p]
-		switch {
-		case there && !m.Void:
-			return " before the manifest"
-		case there && path.Base(key) != path.Base(claim):
-			return ""
-		case there:
-			return " by which a dead run claims its path"
-		case len(layersAbove(key, keyDir)) > 0 && !s.has(p+"/"+claim):
-			return "" // a key of a layer that is gone
-		case !s.retired(s.claims[p]):
-		case path.Base(key) == path.Base(claim) && s.consists(p):
-			return " before what it claims"
-		default:
-			return ""
-		}
-		return " of a run that was not declared dead"
+	if len(layers) == 0 {
+		return " that is nobody's to delete"
 	}
-	return " that is nobody's to delete"
+	p := strings.TrimSuffix(layers[0], "/")
+	m, there := s.manifests[p]
+	switch {
+	case there && !m.Void:
+		return " before the manifest"
+	case there && path.Base(key) != path.Base(claim):
+		return ""
+	case there:
+		return " by which a dead run claims its path"
+	case len(layersAbove(key, keyDir)) > 0 && !s.has(p+"/"+claim):
+		return "" // a key of a layer that is gone
+	case !s.retired(s.claims[p]):
+		return " of a run that was not declared dead"
+	case path.Base(key) == path.Base(claim) && s.consists(p):
+		return " before what it claims"
+	}
+	return ""
 }

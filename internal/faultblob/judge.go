@@ -21,6 +21,9 @@ const (
 	// EarlyManifests: a layer is committed before its claim, its file list, its index
 	// entry and, if that names a parent, its reference to that one are there.
 	EarlyManifests
+	// EarlyVoids: a run is declared dead that has claimed nothing, or has written something
+	// within a day. That may happen to whoever sleeps between his look and his word.
+	EarlyVoids
 	// LateData: a file of a layer is written after the layer was committed.
 	LateData
 	// OddKeys: a key has an empty segment or other characters than A-Z a-z 0-9 . _ -
