@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,6 +19,7 @@ func sinceChecks() []check {
 		{"Since/Revisions", checkRevisionsSince},
 		{"Since/Collected", checkCollected},
 		{"Since/Loaded", checkLoadedSince},
+		{"Since/SeveralLoaded", checkSeveralLoadedSince},
 	}
 }
 
@@ -223,7 +225,13 @@ func checkCollected(w *world) {
 // checkLoadedSince loads what was there before into a span of a store that goes on. The
 // store tells these changes like others, or says that it cannot; beside the span, one that
 // keeps revisions can.
-func checkLoadedSince(w *world) {
+func checkLoadedSince(w *world) { w.loadedSince(w.span(name(4), name(12))) }
+
+func checkSeveralLoadedSince(w *world) {
+	w.loadedSince(w.span(name(4), name(7)), w.span(name(9), name(12)))
+}
+
+func (w *world) loadedSince(spans ...export.Span) {
 	w.fill()
 	early := w.snapshot(w.store, export.SnapshotOptions{})
 	old := w.read(early, export.Request{})
@@ -232,16 +240,18 @@ func checkLoadedSince(w *world) {
 	first := w.base(0, export.Timestamp{})
 	since, state := first.Timestamp(), w.read(first, export.Request{})
 	w.closing(first)
-	span := w.span(name(4), name(12))
-	w.restore(w.store, export.IngestOptions{Spans: []export.Span{span}, Replace: true}, old)
+	w.restore(w.store, export.IngestOptions{Spans: spans, Replace: true}, old)
 
 	s := w.base(1, since)
 	defer w.closing(s)
 	now := w.read(s, export.Request{})
-	w.same(Clip(w.order, old, span), Clip(w.order, now, span), "what was loaded")
-	for _, part := range []export.Span{w.span(name(0), name(4)), span, w.span(name(12), name(28))} {
+	for _, span := range spans {
+		w.same(Clip(w.order, old, span), Clip(w.order, now, span), "what was loaded")
+	}
+	for _, part := range append(spans, w.span(name(0), name(4)), w.span(name(7), name(9)), w.span(name(12), name(28))) {
 		changes, err := Collect(w.ctx, s, export.Request{Span: part, Since: since})
-		if errors.Is(err, export.ErrNoBase) && (!w.info.Revisions || part.Overlaps(w.order, span)) {
+		loaded := slices.ContainsFunc(spans, func(s export.Span) bool { return part.Overlaps(w.order, s) })
+		if errors.Is(err, export.ErrNoBase) && (!w.info.Revisions || loaded) {
 			_, err = s.Partition(w.ctx, part, since)
 			require.ErrorIs(w, err, export.ErrNoBase, "Partition, where Export has no base")
 			continue

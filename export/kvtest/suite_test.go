@@ -198,6 +198,13 @@ func ingestFaults() []faultCase {
 		{"what is there is replaced", []string{"E8/NotEmpty", "E8/NotEmptyRangeKey", "E8/FilledMeanwhile"}, fault{
 			ingesting: func(o *export.IngestOptions) { o.Replace = true },
 		}},
+		{"what lies between spans is replaced with them", []string{"E8/ReplaceSeveral"}, fault{
+			ingesting: func(o *export.IngestOptions) {
+				if n := len(o.Spans); o.Replace && n > 1 {
+					o.Spans = []export.Span{{Start: o.Spans[0].Start, End: o.Spans[n-1].End}}
+				}
+			},
+		}},
 		{"Abort leaves the staging area", []string{"E8/Abort", "Closed/Ingester"}, fault{
 			loading: func(_ *memkv.Store, in export.Ingester) export.Ingester { return leavingIngester{in} },
 		}},
