@@ -34,6 +34,8 @@ type CollectionOptions struct {
 	// Orders are key orders for reading layers without their store, by Verify. The
 	// bytewise order is known.
 	Orders []export.Order
+	// Retry says how requests to storage are repeated.
+	Retry RetryOptions
 	// Logger gets a line for each backup and restore that begins and ends, and, at
 	// debug level, one for each file. nil discards.
 	Logger *slog.Logger
@@ -49,8 +51,9 @@ type CollectionOptions struct {
 // several processes.
 type Collection struct {
 	bucket *objectio.Bucket
-	close  func() error // of what OpenCollection opened, once
-	name   string       // of the place, for people: no secrets
+	close  func() error                                                      // of what OpenCollection opened, once
+	reopen func(ctx context.Context) (*objectio.Bucket, func() error, error) // opens the place again; nil: it cannot be
+	name   string                                                            // of the place, for people: no secrets
 	opts   CollectionOptions
 	keys   keyring
 }
@@ -62,6 +65,9 @@ func OpenCollection(ctx context.Context, collectionURL string, opts *CollectionO
 	o := valueOf(opts)
 	if o.Prefix != "" {
 		return nil, &OptionError{Field: "Prefix", Reason: "is for NewCollection; a URL has a path of its own"}
+	}
+	if err := o.Retry.check(); err != nil {
+		return nil, err
 	}
 	place, err := parseURL(collectionURL)
 	if err != nil {
@@ -76,6 +82,13 @@ func OpenCollection(ctx context.Context, collectionURL string, opts *CollectionO
 		return nil, errors.Join(err, bucket.Close())
 	}
 	c.close = sync.OnceValue(bucket.Close)
+	c.reopen = func(ctx context.Context) (*objectio.Bucket, func() error, error) {
+		other, err := place.open(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return objectio.New(other, place.prefix).Retrying(o.Retry.retry()), other.Close, nil
+	}
 	if err := c.do(ctx, "open", func(*collectionBucket) error { return nil }); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -89,6 +102,9 @@ func NewCollection(bucket *blob.Bucket, opts *CollectionOptions) (*Collection, e
 		return nil, &OptionError{Field: "bucket", Reason: "is nil"}
 	}
 	o := valueOf(opts)
+	if err := o.Retry.check(); err != nil {
+		return nil, err
+	}
 	prefix, err := cleanPrefix(o.Prefix)
 	if err != nil {
 		return nil, &OptionError{Field: "Prefix", Reason: err.Error()}
@@ -112,7 +128,11 @@ func newCollection(bucket *blob.Bucket, prefix, name string, o CollectionOptions
 	}
 	o.Rand = &lockedReader{r: o.Rand}
 	o.Orders = slices.Clone(o.Orders)
-	return &Collection{bucket: objectio.New(bucket, prefix), close: func() error { return nil }, name: name, opts: o, keys: keys}, nil
+	return &Collection{
+		bucket: objectio.New(bucket, prefix).Retrying(o.Retry.retry()),
+		close:  func() error { return nil },
+		name:   name, opts: o, keys: keys,
+	}, nil
 }
 
 // lockedReader lets runs that go on at the same time draw from one reader.

@@ -10,8 +10,9 @@
 //	layer, err := varve.Backup(ctx, varve.Cluster(store), "s3://bucket/orders", nil)
 //	restored, err := varve.Restore(ctx, varve.Cluster(pebblekv.Dir(newDir, nil)), "s3://bucket/orders", nil)
 //
-// A directory is file:///path; for other schemes the program imports a driver, such
-// as gocloud.dev/blob/s3blob. To list, choose or verify backups, or to use a bucket
+// A directory is file:///path; for the schemes s3, gs, azblob and azure the program imports
+// github.com/varvekv/varve/clouds, a module of its own, or a driver such as
+// gocloud.dev/blob/s3blob. To list, choose or verify backups, or to use a bucket
 // that is already open, get a [Collection] from [OpenCollection] or [NewCollection].
 //
 // Stores come from adapters: package pebblekv is any Pebble database, package mvcckv a

@@ -89,6 +89,9 @@ func (l *lake) indexOf(infos []LayerInfo) *index {
 // TestEndlessChain: entries that extend one another eighty thousand times, with and
 // without a manifest at their end.
 func TestEndlessChain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("its bounds are those of a process without a race detector")
+	}
 	l := newLake(t)
 	infos := line(80_000)
 	tip := infos[len(infos)-1]
@@ -194,6 +197,9 @@ func TestOneIDManyEntries(t *testing.T) {
 // TestListOfEqualFiles: a list that holds far more than it is long. Its entries are equal,
 // as those of files are not, and so compress to nothing.
 func TestListOfEqualFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("its bounds are those of a process without a race detector")
+	}
 	const n = 200_000
 	l := newLake(t)
 	info := layerAt(1, none, 1)

@@ -35,6 +35,7 @@ func TestMutants(t *testing.T) {
 		t.Skip("takes minutes; -mutants")
 	}
 	t.Run("none", func(t *testing.T) {
+		t.Parallel()
 		out, err := mutant{}.run(t)
 		require.NoError(t, err, "the code as it is\n%s", out)
 	})
@@ -43,6 +44,7 @@ func TestMutants(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			out, err := m.run(t)
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit, "nothing noticed it")
@@ -72,7 +74,7 @@ func (m mutant) run(t *testing.T) (string, error) {
 		test = []string{".", "^TestModel$", "-model.seed=1", "-model.time=25s"}
 	}
 	binary := filepath.Join(t.TempDir(), "mutant.test")
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", m.overlay(t), "-o", binary, test[0])
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", m.overlay(t), "-o", binary, test[0])
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "it does not compile\n%s", out)
 	run := exec.CommandContext(t.Context(), binary, append([]string{"-test.timeout=2m", "-test.run=" + test[1]}, test[2:]...)...)

@@ -25,6 +25,7 @@ import (
 //	index/<inverted end>-<start>-<layer>-<parent>-<chain>/<path>
 //	refs/<layer>/<holder>
 //	retired/<layer>
+//	probe/<id>/<name>
 //
 // where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given; an
 // incremental's is appended to that of its full.
@@ -34,6 +35,7 @@ const (
 	indexPrefix      = "index/"
 	refsPrefix       = "refs/"
 	retiredPrefix    = "retired/"
+	probePrefix      = "probe/"
 
 	claimName    = "progress/0"
 	dataFolder   = "data/"
@@ -123,7 +125,8 @@ var segmentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // reservedSegments would make a layer's path look like something else.
 var reservedSegments = map[string]bool{
 	collectionObject: true, manifestName: true, fileListName: true, "progress": true, "data": true,
-	objectListName: true, "keys": true, "index": true, "refs": true, "retired": true, "jobs": true, Latest: true,
+	objectListName: true, "keys": true, "index": true, "refs": true, "retired": true, "probe": true,
+	"jobs": true, Latest: true,
 }
 
 // maxPath keeps index names, which contain the path, below the 1,024 bytes that

@@ -256,6 +256,7 @@ var badPaths = map[string]string{
 	"refs":                             "reserved name",
 	"retired":                          "reserved name",
 	"jobs/1":                           "reserved name",
+	"probe":                            "reserved name",
 	"LATEST":                           "reserved name",
 	"0123456789abcdef0123456789abcdef": "looks like a layer ID",
 }

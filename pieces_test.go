@@ -49,8 +49,11 @@ func (s *strata) stateOf(pieces []piece) []export.Entry {
 // TestSplitPieces: however finely pieces are split, together they hold the state.
 func TestSplitPieces(t *testing.T) {
 	t.Parallel()
-	split := 0
-	for seed := range uint64(8) {
+	split, seeds := 0, uint64(8)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		s := newStrata(t, seed)
 		s.target = 100
 		s.write(300)
@@ -119,6 +122,9 @@ func TestPartsHaveAUsefulSize(t *testing.T) {
 // TestPlanningIsFast: 65,536 files under 100 layers are planned in no time; a plan
 // that compared each with each would take minutes.
 func TestPlanningIsFast(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures time")
+	}
 	t.Parallel()
 	views := overlaid(1<<16, 100, 64<<20)
 	rand.Shuffle(len(views), func(i, j int) { views[i], views[j] = views[j], views[i] })

@@ -2,6 +2,7 @@ package varve
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,11 +16,9 @@ func TestFilesOfManyPartsAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	s := newStrata(t, 11)
 	s.target = 2 << 20
-	noise := make([]byte, 1<<10)
+	source, noise := rand.NewChaCha8([32]byte{11}), make([]byte, 1<<10)
 	for i := range 24 << 10 {
-		for j := range noise {
-			noise[j] = byte(s.rng.Uint32())
-		}
+		source.Read(noise)
 		s.store.Set(fmt.Appendf(nil, "n%08d", i), noise)
 	}
 	s.store.RangeKeySet([]byte("n"), []byte("o"), []byte("@1"), []byte("over all"))

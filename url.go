@@ -2,6 +2,7 @@ package varve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -13,16 +14,26 @@ import (
 	"github.com/varvekv/varve/internal/dirblob"
 )
 
-// drivers are the imports that register the schemes users most often want.
+// drivers are gocloud's imports that register the schemes users most often want. The
+// host of such a URL is a bucket. These drivers ignore its path; here it means a path.
 var drivers = map[string]string{
 	"s3":     "gocloud.dev/blob/s3blob",
 	"gs":     "gocloud.dev/blob/gcsblob",
 	"azblob": "gocloud.dev/blob/azureblob",
 }
 
+// clouds is the import that registers these and more, with retries and credentials of
+// its own.
+const clouds = "github.com/varvekv/varve/clouds"
+
+// preferred before a scheme is the name under which package clouds, or another, has
+// registered what opens that scheme for varve, whether gocloud knows it or not. The
+// host is a bucket, then, and the path one in it.
+const preferred = "varve+"
+
 // place is a parsed collection URL.
 type place struct {
-	url    *url.URL // of the bucket
+	url    *url.URL // of the bucket, with the scheme that is registered
 	prefix string   // of the collection in it
 	name   string   // for people: without parameters and credentials
 }
@@ -49,23 +60,36 @@ func parseURL(collectionURL string) (*place, error) {
 		}
 		return &place{url: u, name: name}, nil
 	}
-	if !blob.DefaultURLMux().ValidBucketScheme(u.Scheme) {
-		if driver, ok := drivers[u.Scheme]; ok {
-			return nil, bad("%s: scheme %q is not registered; import _ %q", name, u.Scheme, driver)
-		}
-		return nil, bad("%s: scheme %q is not registered; import the gocloud.dev/blob driver that does", name, u.Scheme)
-	}
 	p := &place{url: u, name: name}
-	if _, cloud := drivers[u.Scheme]; cloud {
-		// gocloud ignores the path of these URLs; here it means a path.
-		if p.prefix, err = cleanPrefix(u.Path); err != nil {
-			return nil, bad("%s: %v", name, err)
-		}
-		bucket := *u
-		bucket.Path, bucket.RawPath = "", ""
-		p.url = &bucket
+	if err := p.choose(blob.DefaultURLMux()); err != nil {
+		return nil, bad("%s: %v", name, err)
 	}
 	return p, nil
+}
+
+// choose finds the driver of the place, and takes the path from its URL where that is
+// the collection's.
+func (p *place) choose(mux *blob.URLMux) (err error) {
+	bucket := *p.url
+	driver, ownPath := drivers[bucket.Scheme]
+	switch {
+	case mux.ValidBucketScheme(preferred + bucket.Scheme):
+		bucket.Scheme = preferred + bucket.Scheme
+		ownPath = true
+	case mux.ValidBucketScheme(bucket.Scheme):
+	case driver != "":
+		return fmt.Errorf("scheme %q is not registered; import _ %q or _ %q", bucket.Scheme, driver, clouds)
+	case strings.HasPrefix(bucket.Scheme, "azure"):
+		return fmt.Errorf("scheme %q is not registered; import _ %q", bucket.Scheme, clouds)
+	default:
+		return fmt.Errorf("scheme %q is not registered; import the gocloud.dev/blob driver that does", bucket.Scheme)
+	}
+	if ownPath {
+		p.prefix, err = cleanPrefix(bucket.Path)
+		bucket.Path, bucket.RawPath = "", ""
+	}
+	p.url = &bucket
+	return err
 }
 
 // redact is what of a URL may be shown: parameters and user info may be secrets.
@@ -78,6 +102,10 @@ func (p *place) open(ctx context.Context) (*blob.Bucket, error) {
 		return dirblob.Open(filepath.FromSlash(p.url.Path), nil)
 	}
 	b, err := blob.DefaultURLMux().OpenBucketURL(ctx, p.url)
+	var option *OptionError
+	if errors.As(err, &option) {
+		return nil, option // made for the caller to see, without values
+	}
 	if err != nil {
 		return nil, fmt.Errorf("driver: %s", p.scrub(err.Error()))
 	}
@@ -87,7 +115,11 @@ func (p *place) open(ctx context.Context) (*blob.Bucket, error) {
 // scrub cuts out of a driver's message what the name of the place leaves out, and
 // what drivers quote whole or in parts.
 func (p *place) scrub(text string) string {
-	text = strings.ReplaceAll(text, p.url.String(), p.name)
+	for _, scheme := range []string{preferred, ""} { // with and without what this package has put before it
+		quoted := *p.url
+		quoted.Scheme = scheme + strings.TrimPrefix(quoted.Scheme, preferred)
+		text = strings.ReplaceAll(text, quoted.String(), p.name)
+	}
 	password, _ := p.url.User.Password()
 	secrets := []string{p.url.User.Username(), password}
 	for _, values := range p.url.Query() {

@@ -19,6 +19,7 @@ import (
 const (
 	cloudScheme = "gs"
 	ownScheme   = "varvetest"
+	both        = "varveboth" // has one opener of gocloud's kind and one that is preferred
 )
 
 // opener is a driver that fails as its URL says.
@@ -31,6 +32,8 @@ func (opener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, error)
 	case "parts":
 		password, _ := u.User.Password()
 		return nil, fmt.Errorf("user %s with password %q and token %s may not", u.User.Username(), password, u.Query().Get("token"))
+	case "option":
+		return nil, &OptionError{Field: "collectionURL", Reason: "parameter fail cannot be"}
 	case "escaped":
 		return nil, fmt.Errorf("parameters %s", u.RawQuery)
 	}
@@ -41,6 +44,8 @@ func (opener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, error)
 var register = sync.OnceFunc(func() {
 	blob.DefaultURLMux().RegisterBucket(cloudScheme, opener{})
 	blob.DefaultURLMux().RegisterBucket(ownScheme, opener{})
+	blob.DefaultURLMux().RegisterBucket(both, opener{})
+	blob.DefaultURLMux().RegisterBucket(preferred+both, opener{})
 })
 
 func TestParseURL(t *testing.T) {
@@ -66,6 +71,21 @@ func TestParseURL(t *testing.T) {
 	p, err = parseURL("varvetest://host/a%2Fb?x=1")
 	require.NoError(t, err)
 	require.Equal(t, "varvetest://host/a%2Fb?x=1", p.url.String(), "what is not known is left as it is")
+	p, err = parseURL("varveboth://user@host/a/b?x=1")
+	require.NoError(t, err)
+	require.Equal(t, "varve+varveboth://user@host?x=1", p.url.String(), "the preferred opener is found, and its path is a path")
+	require.Equal(t, "varveboth://host/a/b", p.name)
+	require.Equal(t, "a/b", p.prefix)
+}
+
+// TestOptionErrorsOfDrivers are for the caller to see.
+func TestOptionErrorsOfDrivers(t *testing.T) {
+	t.Parallel()
+	register()
+	_, err := OpenCollection(t.Context(), "varveboth://host/path?fail=option", nil)
+	require.EqualError(t, err, "open collection varveboth://host/path: option collectionURL: parameter fail cannot be")
+	var option *OptionError
+	require.ErrorAs(t, err, &option)
 }
 
 // TestURLPrefixes are held to the same rules as CollectionOptions.Prefix.
@@ -95,7 +115,7 @@ func TestDriverErrorsAreScrubbed(t *testing.T) {
 		"parts":   `driver: user *** with password "***" and token *** may not`,
 		"escaped": "driver: parameters token=***&fail=***",
 	} {
-		for _, scheme := range []string{cloudScheme, ownScheme} {
+		for _, scheme := range []string{cloudScheme, ownScheme, both} {
 			_, err := OpenCollection(t.Context(), scheme+"://hush:hu%2Fsh%20hush@host/path?token=s%2Becret+key&fail="+fail, nil)
 			require.EqualError(t, err, strings.ReplaceAll("open collection SCHEME://host/path: "+want, "SCHEME", scheme))
 			for _, secret := range []string{"hush", "hu/sh", "hu%2Fsh", "ecret", "s+ecret", "key"} {

@@ -12,6 +12,8 @@ type Bucket struct {
 	blobs  *blob.Bucket
 	prefix string // "" or "a/b/"
 	meter  *Meter
+
+	retries Retry // with its defaults
 }
 
 // New is the objects of b whose keys start with prefix, "" or "a/b", and a slash.
@@ -19,12 +21,21 @@ func New(b *blob.Bucket, prefix string) *Bucket {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		prefix += "/"
 	}
-	return &Bucket{blobs: b, prefix: prefix, meter: new(Meter)}
+	return &Bucket{blobs: b, prefix: prefix, meter: new(Meter), retries: Retry{}.normal()}
+}
+
+// Retrying is the same bucket, which repeats requests as r says.
+func (b *Bucket) Retrying(r Retry) *Bucket {
+	c := *b
+	c.retries = r.normal()
+	return &c
 }
 
 // With is the same bucket with its calls counted and paced by m alone.
 func (b *Bucket) With(m *Meter) *Bucket {
-	return &Bucket{blobs: b.blobs, prefix: b.prefix, meter: m}
+	c := *b
+	c.meter = m
+	return &c
 }
 
 // path is where the object key lies in the bucket below.

@@ -41,7 +41,7 @@ func (b *Bucket) createOnce(ctx context.Context, key string, body []byte) error 
 	if err := b.meter.pace(ctx, len(body)); err != nil {
 		return err
 	}
-	return once(ctx, func(ctx context.Context) error {
+	return once(ctx, b.retries.deadline(len(body)), func(ctx context.Context) error {
 		b.meter.puts.Add(1)
 		return b.blobs.Upload(ctx, b.path(key), bytes.NewReader(body), streamOptions())
 	})

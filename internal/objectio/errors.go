@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"regexp"
 
 	"gocloud.dev/gcerrors"
@@ -54,16 +55,30 @@ func kindOf(err error) error {
 	switch {
 	case gcerrors.Code(err) == gcerrors.NotFound:
 		return ErrNotExist
-	case gcerrors.Code(err) == gcerrors.PermissionDenied, errors.Is(err, fs.ErrPermission):
+	case denied(err):
 		return ErrDenied
 	}
 	return nil
 }
 
+// denied reports whether storage refuses somebody. Drivers know a single code of the
+// many that say so; what carries the status of the answer is asked for that.
+func denied(err error) bool {
+	if gcerrors.Code(err) == gcerrors.PermissionDenied || errors.Is(err, fs.ErrPermission) {
+		return true
+	}
+	var answer interface{ HTTPStatusCode() int }
+	if !errors.As(err, &answer) {
+		return false
+	}
+	status := answer.HTTPStatusCode()
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
 // transient reports whether the same request may well succeed when it is repeated,
 // provided that the caller's context goes on: a driver's own may have ended.
 func transient(err error) bool {
-	if errors.Is(err, ErrSize) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, ErrSize) || denied(err) {
 		return false
 	}
 	switch gcerrors.Code(err) {

@@ -14,7 +14,7 @@ const maxBurst = 1 << 20
 // together. Its zero value counts and does not pace. It is safe for concurrent use
 // and may serve many buckets.
 type Meter struct {
-	puts, gets, lists, heads, retries atomic.Int64
+	puts, gets, lists, heads, deletes, retries atomic.Int64
 
 	limiter *rate.Limiter // nil: unlimited
 }
@@ -30,7 +30,9 @@ func NewMeter(bytesPerSecond int64) *Meter {
 
 // Requests is the number of requests, repeated ones included. A driver that splits
 // or repeats a request below counts once.
-func (m *Meter) Requests() int64 { return m.Puts() + m.Gets() + m.Lists() + m.Heads() }
+func (m *Meter) Requests() int64 {
+	return m.Puts() + m.Gets() + m.Lists() + m.Heads() + m.Deletes()
+}
 
 // Retries is how many of the requests repeated a failed one.
 func (m *Meter) Retries() int64 { return m.retries.Load() }
@@ -46,6 +48,9 @@ func (m *Meter) Lists() int64 { return m.lists.Load() }
 
 // Heads is the number of questions for an object's size.
 func (m *Meter) Heads() int64 { return m.heads.Load() }
+
+// Deletes is the number of deletions asked for.
+func (m *Meter) Deletes() int64 { return m.deletes.Load() }
 
 // pace waits until n more bytes may pass. It fails when ctx is over.
 func (m *Meter) pace(ctx context.Context, n int) error {

@@ -1,6 +1,7 @@
 package objectio
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -8,58 +9,102 @@ import (
 	"gocloud.dev/blob"
 )
 
-// Put streams what produce writes into a new object and returns the stored size,
-// which it asks storage for. The key must be unique to this call: that is why, when
-// an upload fails and an object of exactly the produced size is found, it is ours.
+// wholeBytes is how much of an object is held back. One that is no larger is sent
+// whole, and sent again if that fails; a larger one cannot be.
+const wholeBytes = 4 << 20
+
+// Put stores what produce writes as a new object and returns the stored size, which it
+// asks storage for. The key must be unique to this call: that is why, when an upload
+// fails and an object of exactly the produced size is found, it is ours.
+//
+// An object of up to 4 MiB is sent when produce has returned, as often as it takes. A
+// larger one is streamed meanwhile, and its driver alone repeats what fails of it.
 //
 // If produce fails, storage does, or ctx ends, nothing is visible. Produce runs in a
 // goroutine of its own and must return when its writer fails or ctx ends; Put returns
-// after it. A failed Put is repeated by the caller, under another key.
-func (b *Bucket) Put(ctx context.Context, key string, produce func(w io.Writer) error) (size int64, err error) {
-	u := newUpload(ctx, b.meter)
+// after it.
+func (b *Bucket) Put(ctx context.Context, key string, produce func(w io.Writer) error) (int64, error) {
+	u := newUpload(ctx, b)
 	defer u.watch.close()
-	err = u.run(b, key, produce)
+	produced := make(chan error, 1)
+	go func() { produced <- u.produce(produce) }()
+	select {
+	case err := <-produced:
+		if err != nil {
+			return 0, fail(ctx, "put", key, err)
+		}
+		return b.putWhole(ctx, key, u.head)
+	case <-u.full:
+		return b.putStream(ctx, key, u, produced)
+	}
+}
+
+// putStream sends an object while it is produced.
+func (b *Bucket) putStream(ctx context.Context, key string, u *upload, produced <-chan error) (int64, error) {
+	err := u.run(b, key, produced)
 	if !u.complete {
 		return 0, fail(ctx, "put", key, err)
 	}
 	size, sizeErr := b.Size(ctx, key)
-	switch {
-	case sizeErr == nil && size == u.size:
-		return size, nil
-	case sizeErr == nil && err != nil:
-		return 0, &opError{op: "put", key: key, kind: ErrExist, cause: err}
-	case sizeErr == nil:
-		return 0, fail(ctx, "put", key, fmt.Errorf("%w: stored %d bytes of %d", ErrSize, size, u.size))
-	case err == nil:
-		return 0, fail(ctx, "put", key, sizeErr)
-	}
-	return 0, fail(ctx, "put", key, err)
+	return size, putError(ctx, key, err, u.size, size, sizeErr)
 }
 
-// upload is the writing end of one streamed object. Its producer writes to it; the
-// fields are read when the producer has returned.
+// putWhole sends an object that is in memory.
+func (b *Bucket) putWhole(ctx context.Context, key string, body []byte) (int64, error) {
+	for n := 0; ; n++ {
+		err := b.createOnce(ctx, key, body)
+		size, sizeErr := b.Size(ctx, key)
+		if err == nil || !b.resend(ctx, n, err, sizeErr) {
+			return size, putError(ctx, key, err, int64(len(body)), size, sizeErr)
+		}
+	}
+}
+
+// putError is what became of an upload of sent bytes that ended with err, when storage
+// was then asked for the object's size.
+func putError(ctx context.Context, key string, err error, sent, size int64, sizeErr error) error {
+	switch {
+	case sizeErr == nil && size == sent:
+		return nil
+	case sizeErr == nil && err != nil:
+		return &opError{op: "put", key: key, kind: ErrExist, cause: err}
+	case sizeErr == nil:
+		return fail(ctx, "put", key, fmt.Errorf("%w: stored %d bytes of %d", ErrSize, size, sent))
+	case err == nil:
+		return fail(ctx, "put", key, sizeErr)
+	}
+	return fail(ctx, "put", key, err)
+}
+
+// upload is the writing end of one object. Its producer writes to it; the fields are
+// read when the producer has returned.
 type upload struct {
-	reader   *io.PipeReader
+	head []byte        // what comes first
+	full chan struct{} // closed when there is more than fits into head, which then stays
+
+	reader   *io.PipeReader // of what follows
 	writer   *io.PipeWriter
 	watch    *watch
 	meter    *Meter
-	size     int64 // bytes that storage took
+	flows    bool  // full is closed
+	size     int64 // bytes that storage took of the stream
 	broken   bool  // storage stopped taking bytes
 	complete bool  // storage took everything there was; else run has an error
 }
 
-func newUpload(ctx context.Context, m *Meter) *upload {
+func newUpload(ctx context.Context, b *Bucket) *upload {
 	r, w := io.Pipe()
-	return &upload{reader: r, writer: w, watch: newWatch(ctx, uploadPatience), meter: m}
+	return &upload{
+		full: make(chan struct{}), reader: r, writer: w,
+		watch: newWatch(ctx, uploadPatience*b.retries.Patience), meter: b.meter,
+	}
 }
 
-// run uploads the object while it is produced. Its error is that of whoever failed
-// first.
-func (u *upload) run(b *Bucket, key string, produce func(w io.Writer) error) error {
-	produced := make(chan error, 1)
-	go func() { produced <- u.produce(produce) }()
+// run uploads the stream. Its error is that of whoever failed first.
+func (u *upload) run(b *Bucket, key string, produced <-chan error) error {
 	b.meter.puts.Add(1)
-	stored := b.blobs.Upload(u.watch.ctx, b.path(key), u.reader, streamOptions())
+	body := io.MultiReader(bytes.NewReader(u.head), u.reader)
+	stored := b.blobs.Upload(u.watch.ctx, b.path(key), body, streamOptions())
 	u.reader.CloseWithError(io.ErrClosedPipe) // a producer that storage no longer listens to goes on to fail
 	err := <-produced
 	u.watch.end()
@@ -73,24 +118,33 @@ func (u *upload) run(b *Bucket, key string, produce func(w io.Writer) error) err
 	return u.watch.why(stored)
 }
 
-// produce writes the object into the pipe. When that fails the upload is cancelled
-// before the pipe ends: several drivers commit what they have when their reader
-// fails, but none does when its context is over.
+// produce writes the object. When that fails the upload is cancelled before the pipe
+// ends: several drivers commit what they have when their reader fails, but none does
+// when its context is over.
 func (u *upload) produce(produce func(w io.Writer) error) error {
 	err := produce(u)
 	if err != nil {
 		u.watch.close()
 	}
 	u.writer.CloseWithError(err)
-	if err == nil {
+	if err == nil && u.flows {
 		u.watch.begin() // what drivers still hold must leave in time
 	}
 	return err
 }
 
-// Write hands p to storage and returns when it was taken. The context is looked at
-// here because not every driver does before its stream ends.
+// Write keeps p, or hands it to storage and returns when it was taken. The context is
+// looked at here because not every driver does before its stream ends.
 func (u *upload) Write(p []byte) (int, error) {
+	if !u.flows {
+		if len(u.head)+len(p) <= wholeBytes {
+			u.head = append(u.head, p...)
+			return len(p), u.watch.ctx.Err()
+		}
+		if err := u.flow(); err != nil {
+			return 0, err
+		}
+	}
 	if err := u.meter.pace(u.watch.ctx, len(p)); err != nil {
 		return 0, err
 	}
@@ -100,6 +154,17 @@ func (u *upload) Write(p []byte) (int, error) {
 	u.size += int64(n)
 	u.broken = u.broken || err != nil
 	return n, err
+}
+
+// flow begins to stream.
+func (u *upload) flow() error {
+	if err := u.meter.pace(u.watch.ctx, len(u.head)); err != nil {
+		return err
+	}
+	u.flows = true
+	u.size = int64(len(u.head))
+	close(u.full)
+	return nil
 }
 
 // partBytes times partsAtOnce is the memory that a driver may take for an upload.

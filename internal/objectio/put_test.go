@@ -29,6 +29,9 @@ func always(op faultblob.Kind, kind faultblob.FaultKind) func(faultblob.Op) faul
 	}
 }
 
+// long is produced text that is not sent whole.
+var long = strings.Repeat("body", 2<<20)
+
 // say produces text in two writes.
 func say(text string) func(io.Writer) error {
 	return func(w io.Writer) error {
@@ -60,25 +63,77 @@ func TestPut(t *testing.T) {
 func TestPutFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		fault faultblob.FaultKind
-		want  error
+		fault        faultblob.FaultKind
+		want         error
+		small, large string // what was asked of storage
 	}{
-		{faultblob.Lost, faultblob.ErrInjected},
-		{faultblob.Applied, nil},
-		{faultblob.Repeated, nil},
-		{faultblob.Denied, objectio.ErrDenied},
+		{faultblob.Lost, faultblob.ErrInjected, "put 6, head 6", "put 1, head 1"},
+		{faultblob.Applied, nil, "put 1, head 1", "put 1, head 1"},
+		{faultblob.Repeated, nil, "put 1, head 1", "put 1, head 1"},
+		{faultblob.Denied, objectio.ErrDenied, "put 1, head 1", "put 1, head 1"},
 	} {
-		faults := faultblob.New(t, nil)
-		faults.Inject(always(faultblob.Put, test.fault))
-		size, err := objectio.New(faults.Open(), "").Put(t.Context(), "a", say("body"))
-		require.ErrorIs(t, err, test.want)
-		if test.want == nil {
-			require.Equal(t, int64(4), size)
-		} else {
-			require.Contains(t, err.Error(), `put "a": `)
-			require.Empty(t, faults.Keys())
+		for body, counts := range map[string]string{"body": test.small, long: test.large} {
+			synctest.Test(t, func(t *testing.T) {
+				faults := faultblob.New(t, nil)
+				faults.Inject(always(faultblob.Put, test.fault))
+				size, err := objectio.New(faults.Open(), "").Put(t.Context(), "a", say(body))
+				require.ErrorIs(t, err, test.want)
+				require.Equal(t, counts, faults.Counts())
+				if test.want == nil {
+					require.Equal(t, int64(len(body)), size)
+				} else {
+					require.Contains(t, err.Error(), `put "a": `)
+					require.Empty(t, faults.Keys())
+				}
+			})
 		}
 	}
+}
+
+// TestPutAgain: what is sent whole is sent until it is there, and produced once. A
+// stream is not.
+func TestPutAgain(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []faultblob.FaultKind{faultblob.Lost, faultblob.Delayed} {
+		for body, want := range map[string]error{"body": nil, long[:objectio.WholeBytes]: nil, long[:objectio.WholeBytes+1]: faultblob.ErrInjected} {
+			synctest.Test(t, func(t *testing.T) {
+				faults := faultblob.New(t, nil)
+				meter := new(objectio.Meter)
+				faults.Inject(first(faultblob.Put, fault, fault))
+				produced := 0
+				_, err := objectio.New(faults.Open(), "").With(meter).Put(t.Context(), "a", func(w io.Writer) error {
+					produced++
+					return say(body)(w)
+				})
+				require.Equal(t, 1, produced)
+				if want == nil {
+					require.NoError(t, err)
+					require.Equal(t, body, string(faults.Read("a")))
+					require.Equal(t, int64(2), meter.Retries())
+				} else {
+					require.Error(t, err)
+					require.Empty(t, faults.Keys())
+				}
+			})
+		}
+	}
+}
+
+// TestPutAgainFindsAnother: between two attempts somebody else took the key.
+func TestPutAgainFindsAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		faults := faultblob.New(t, nil)
+		faults.Inject(func(op faultblob.Op) faultblob.Fault {
+			if op.N == 3 {
+				faults.Replace("a", []byte("another"))
+			}
+			return faultblob.Nth(1, faultblob.Fault{Kind: faultblob.Lost})(op)
+		})
+		_, err := objectio.New(faults.Open(), "").Put(t.Context(), "a", say("body"))
+		require.ErrorIs(t, err, objectio.ErrExist)
+		require.Equal(t, "another", string(faults.Read("a")))
+	})
 }
 
 func TestPutOverAnother(t *testing.T) {
@@ -118,30 +173,34 @@ func TestPutProducerFails(t *testing.T) {
 	onDrivers(t, func(t *testing.T, under *blob.Bucket) {
 		broken := errors.New("the store broke")
 		b := objectio.New(under, "")
-		_, err := b.Put(t.Context(), "a", func(w io.Writer) error {
-			return errors.Join(say("half")(w), broken)
-		})
-		require.ErrorIs(t, err, broken)
-		require.NotErrorIs(t, err, context.Canceled)
-		_, err = b.Size(t.Context(), "a")
-		require.ErrorIs(t, err, objectio.ErrNotExist)
+		for _, half := range []string{"half", long} {
+			_, err := b.Put(t.Context(), "a", func(w io.Writer) error {
+				return errors.Join(say(half)(w), broken)
+			})
+			require.ErrorIs(t, err, broken)
+			require.NotErrorIs(t, err, context.Canceled)
+			_, err = b.Size(t.Context(), "a")
+			require.ErrorIs(t, err, objectio.ErrNotExist)
+		}
 	})
 }
 
 func TestPutCancelled(t *testing.T) {
 	t.Parallel()
 	for _, produced := range []error{nil, errors.New("the producer noticed")} {
-		faults := faultblob.New(t, nil)
-		ctx, cancel := context.WithCancel(t.Context())
-		_, err := objectio.New(faults.Open(), "").Put(ctx, "a", func(w io.Writer) error {
-			require.NoError(t, say("half")(w))
-			cancel()
-			_, err := w.Write([]byte("more"))
+		for _, half := range []string{"half", long} {
+			faults := faultblob.New(t, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			_, err := objectio.New(faults.Open(), "").Put(ctx, "a", func(w io.Writer) error {
+				require.NoError(t, say(half)(w))
+				cancel()
+				_, err := w.Write([]byte("more"))
+				require.ErrorIs(t, err, context.Canceled)
+				return produced
+			})
 			require.ErrorIs(t, err, context.Canceled)
-			return produced
-		})
-		require.ErrorIs(t, err, context.Canceled)
-		require.Empty(t, faults.Keys())
+			require.Empty(t, faults.Keys())
+		}
 	}
 }
 
@@ -180,7 +239,7 @@ func TestPutStorageFailsFirst(t *testing.T) {
 	b := objectio.New(blob.NewBucket(refusing{}), "")
 	for _, swallow := range []bool{false, true} {
 		_, err := b.Put(t.Context(), "a", func(w io.Writer) error {
-			if err := say("body")(w); !swallow {
+			if err := say(long)(w); !swallow {
 				return err
 			}
 			return nil
@@ -232,11 +291,12 @@ func TestUploadOnly(t *testing.T) {
 	t.Parallel()
 	for _, put := range []func(*objectio.Bucket) error{
 		func(b *objectio.Bucket) error { _, err := b.Put(t.Context(), "a", say("body")); return err },
+		func(b *objectio.Bucket) error { _, err := b.Put(t.Context(), "a", say(long)); return err },
 		func(b *objectio.Bucket) error { return b.Create(t.Context(), "a", []byte("body")) },
 	} {
 		f := new(fragile)
 		require.NoError(t, put(objectio.New(blob.NewBucket(f), "")))
-		require.Equal(t, "body", f.body.String())
+		require.Contains(t, []string{"body", long}, f.body.String())
 		require.Empty(t, f.opts.ContentMD5)
 		require.True(t, f.opts.IfNotExist)
 		require.LessOrEqual(t, f.opts.BufferSize*f.opts.MaxConcurrency, 16<<20)
@@ -249,13 +309,15 @@ func TestPutIsCutShort(t *testing.T) {
 	for _, swallow := range []bool{false, true} {
 		b := objectio.New(blob.NewBucket(&fragile{hasty: true}), "")
 		_, err := b.Put(t.Context(), "a", func(w io.Writer) error {
-			if err := say("body")(w); !swallow {
+			if err := say(long)(w); !swallow {
 				return err
 			}
 			return nil
 		})
 		require.ErrorIs(t, err, io.ErrShortWrite)
 	}
+	_, err := objectio.New(blob.NewBucket(&fragile{hasty: true}), "").Put(t.Context(), "a", say("body"))
+	require.ErrorIs(t, err, objectio.ErrSize)
 }
 
 // TestPutStalls: storage that stands still is given up, while the stream is written
@@ -264,7 +326,7 @@ func TestPutStalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		_, err := objectio.New(blob.NewBucket(&fragile{idle: true}), "").Put(t.Context(), "a", say("body"))
+		_, err := objectio.New(blob.NewBucket(&fragile{idle: true}), "").Put(t.Context(), "a", say(long))
 		require.ErrorContains(t, err, "no progress")
 		require.NotErrorIs(t, err, context.Canceled)
 		require.Equal(t, 5*time.Minute, time.Since(begun))
@@ -272,16 +334,16 @@ func TestPutStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		faults := faultblob.New(t, nil)
 		faults.Inject(always(faultblob.Put, faultblob.Delayed))
-		_, err := objectio.New(faults.Open(), "").Put(t.Context(), "a", say("body"))
+		_, err := objectio.New(faults.Open(), "").Put(t.Context(), "a", say(long))
 		require.ErrorContains(t, err, "no progress")
 		require.Empty(t, faults.Keys())
 	})
 	synctest.Test(t, func(t *testing.T) {
 		b := objectio.New(faultblob.New(t, nil).Open(), "")
 		_, err := b.Put(t.Context(), "a", func(w io.Writer) error {
-			err := say("slow")(w)
+			err := say(long)(w)
 			time.Sleep(time.Hour)
-			return errors.Join(err, say("slow")(w))
+			return errors.Join(err, say(long)(w))
 		})
 		require.NoError(t, err)
 	})

@@ -6,13 +6,10 @@ import (
 	"time"
 )
 
-const (
-	// requestPatience is how long an answer, or the next bytes of one, may take.
-	requestPatience = time.Minute
-	// uploadPatience is how long storage may take no bytes. Drivers hold several
-	// parts in memory, all of which may have to leave before the next is taken.
-	uploadPatience = 5 * time.Minute
-)
+// uploadPatience times that with a request is how long storage may take no bytes of a
+// stream. Drivers hold several parts in memory, all of which may have to leave before the
+// next is taken.
+const uploadPatience = 5
 
 var errStalled = errors.New("storage made no progress in time")
 
@@ -50,9 +47,9 @@ func (w *watch) close() {
 	w.cancel(nil)
 }
 
-// once does something that may take a minute at most.
-func once(ctx context.Context, do func(ctx context.Context) error) error {
-	w := newWatch(ctx, requestPatience)
+// once does something that may take so long at most.
+func once(ctx context.Context, patience time.Duration, do func(ctx context.Context) error) error {
+	w := newWatch(ctx, patience)
 	defer w.close()
 	w.begin()
 	return w.why(do(w.ctx))

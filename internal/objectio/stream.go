@@ -68,7 +68,7 @@ func (s *stream) open() error {
 	if s.end != unknownSize {
 		length = s.end - s.off
 	}
-	w := newWatch(s.ctx, requestPatience)
+	w := newWatch(s.ctx, s.bucket.retries.Patience)
 	w.begin()
 	s.bucket.meter.gets.Add(1)
 	r, err := s.bucket.blobs.NewRangeReader(w.ctx, s.bucket.path(s.key), s.off, length, nil)

@@ -1,0 +1,44 @@
+package varve
+
+import (
+	"time"
+
+	"github.com/varvekv/varve/internal/objectio"
+)
+
+// RetryOptions say how a request to storage is repeated, above what its driver does by
+// itself. They hold for objects of up to 4 MiB, and for all that is read. A larger
+// object is streamed while the store is read: if its driver gives up, the backup fails.
+type RetryOptions struct {
+	// Attempts is how often a request is made. 0: 6. 1: never again.
+	Attempts int
+	// MinBackoff is the rest before the first repetition. Each further one is twice as
+	// long, up to MaxBackoff. 0: 100 ms.
+	MinBackoff time.Duration
+	// MaxBackoff is the longest rest. 0: 10 s.
+	MaxBackoff time.Duration
+	// AttemptTimeout is how long one attempt may take to be answered, or to bring the next
+	// bytes; an object that is sent has a second more for each 64 KiB. A stream may stand
+	// still five times as long. 0: 1 min.
+	AttemptTimeout time.Duration
+}
+
+func (o RetryOptions) check() error {
+	switch {
+	case o.Attempts < 0:
+		return &OptionError{Field: "Retry.Attempts", Reason: "is negative"}
+	case o.MinBackoff < 0:
+		return &OptionError{Field: "Retry.MinBackoff", Reason: "is negative"}
+	case o.MaxBackoff < 0:
+		return &OptionError{Field: "Retry.MaxBackoff", Reason: "is negative"}
+	case o.MaxBackoff > 0 && o.MaxBackoff < o.MinBackoff:
+		return &OptionError{Field: "Retry.MaxBackoff", Reason: "is less than MinBackoff"}
+	case o.AttemptTimeout < 0:
+		return &OptionError{Field: "Retry.AttemptTimeout", Reason: "is negative"}
+	}
+	return nil
+}
+
+func (o RetryOptions) retry() objectio.Retry {
+	return objectio.Retry{Attempts: o.Attempts, First: o.MinBackoff, Most: o.MaxBackoff, Patience: o.AttemptTimeout}
+}
