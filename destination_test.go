@@ -143,6 +143,7 @@ func (s *scribe) check(p *page) {
 	s.Helper()
 	want, digested := clip(s.order, p.state, p.spans), p.Manifest.Digest != nil
 	s.verify(p)
+	s.read(p)
 	for _, d := range s.destinations() {
 		opts := s.named(p)
 		opts.Prove = digested && s.rng.IntN(2) == 0

@@ -137,6 +137,12 @@
 // that was verified stays unless it is forced. Sealed layers are expired without a key.
 // docs/retention.md says more.
 //
+// # Reading in place
+//
+// A [Reader] looks into a backup without restoring it, as of any moment that it could be
+// restored at: for a key, a span, the past of a key, or what changed since another backup.
+// docs/reading.md says what that costs.
+//
 // # The guarantee
 //
 // When Backup has returned a layer, it is durable, and a restore of it puts into the
@@ -226,7 +232,7 @@
 //
 // I1, I2, I4 to I8 and I10 to I13 hold for all that this version does; of I4 the pages are
 // the adapter's, and package kvtest checks them. I3 and I9 are about what is not in this
-// version, and so is what I13 says of compacting and of reading in place.
+// version, and so is what I13 says of compacting.
 //
 // # Errors
 //

@@ -289,7 +289,7 @@ func (c *census) free() (dropped []*stored, waiting []ExpirePoint) {
 			waiting = append(waiting, pt)
 		}
 	}
-	return inOrder(dropped), waiting
+	return byNeed(dropped), waiting
 }
 
 func (e *expiry) problem(err error) {

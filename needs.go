@@ -87,8 +87,8 @@ func closure(roots []*stored) map[*stored]*stored {
 	return out
 }
 
-// inOrder sorts layers so that what needs another comes before it.
-func inOrder(layers []*stored) []*stored {
+// byNeed sorts layers so that what needs another comes before it.
+func byNeed(layers []*stored) []*stored {
 	var out []*stored
 	seen := map[*stored]bool{}
 	var visit func(*stored)

@@ -221,4 +221,5 @@ func (a *annalist) check(l *annal) {
 	require.NoError(a, err)
 	want := kvtest.Canonical(nil, kvtest.Timeless(kvtest.Clip(nil, a.annals.at(at), l.span)))
 	require.Equal(a, want, holds(), "layer %d as of %s", slices.Index(a.layers, l), at)
+	a.read(l, at)
 }

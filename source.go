@@ -100,14 +100,25 @@ func (s *shelf) remove(f *leveledFile) error {
 // source reads a piece of the keyspace out of a chain's files.
 type source struct {
 	*merge.Cursor
-	shelf   *shelf
+	bare    bool // of the files, ranges alone are read
+	lender  lender
 	readers map[*leveledFile]*sink.Reader
 }
 
 // openSource merges the views of p by level: the state that they make up, or what
 // they change in older levels. Of the options it sets the span.
-func openSource(ctx context.Context, shelf *shelf, p piece, opts merge.Options) (_ *source, err error) {
-	s := &source{shelf: shelf, readers: map[*leveledFile]*sink.Reader{}}
+func openSource(ctx context.Context, from lender, p piece, opts merge.Options) (*source, error) {
+	s := &source{lender: from, readers: map[*leveledFile]*sink.Reader{}}
+	return s, s.open(ctx, p, opts)
+}
+
+// openRanges is openSource for ranges alone.
+func openRanges(ctx context.Context, from lender, p piece, opts merge.Options) (*source, error) {
+	s := &source{lender: from, readers: map[*leveledFile]*sink.Reader{}, bare: true}
+	return s, s.open(ctx, p, opts)
+}
+
+func (s *source) open(ctx context.Context, p piece, opts merge.Options) (err error) {
 	defer func() {
 		if err != nil {
 			err = denied("read", "files", errors.Join(err, s.giveBack()))
@@ -117,13 +128,13 @@ func openSource(ctx context.Context, shelf *shelf, p piece, opts merge.Options) 
 	for _, views := range byLevel(p.views, opts.Order) {
 		l, err := s.level(ctx, views)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		levels = append(levels, l)
 	}
 	opts.Span = p.span
 	s.Cursor = merge.New(levels, opts)
-	return s, nil
+	return nil
 }
 
 // byLevel groups views by level, the lowest first, and orders each group by span.
@@ -160,7 +171,9 @@ func (s *source) level(ctx context.Context, views []view) (merge.Level, error) {
 		l.Ranges = append(l.Ranges, ranges...)
 		points = append(points, func() (export.Cursor, error) { return r.Points(ctx, v.span) })
 	}
-	l.Points = merge.Sequence(points...)
+	if !s.bare {
+		l.Points = merge.Sequence(points...)
+	}
 	return l, nil
 }
 
@@ -168,7 +181,7 @@ func (s *source) reader(ctx context.Context, f *leveledFile) (*sink.Reader, erro
 	if r := s.readers[f]; r != nil {
 		return r, nil
 	}
-	r, err := s.shelf.borrow(ctx, f)
+	r, err := s.lender.borrow(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +195,7 @@ func (s *source) Err() error { return denied("read", "files", s.Cursor.Err()) }
 func (s *source) giveBack() error {
 	var err error
 	for f := range s.readers {
-		err = errors.Join(err, s.shelf.giveBack(f))
+		err = errors.Join(err, s.lender.giveBack(f))
 	}
 	s.readers = nil
 	return err
