@@ -126,7 +126,7 @@ func testLarge(t *testing.T, b bucket) {
 func testChain(t *testing.T, b bucket) {
 	store := newStore(t, 24<<20)
 	c := b.collection(t)
-	full(t, c, store)
+	full(t, c, store, nil)
 	requireWhole(t, c, store)
 	for round := range 3 {
 		change(store, round)

@@ -7,6 +7,7 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varvekv/varve"
 	"github.com/varvekv/varve/export/memkv"
 )
 
@@ -85,7 +86,7 @@ func TestNetworks(t *testing.T) {
 				c := at(p.at(t, proxy.Listen, folder(t))).collection(t)
 				store := newStore(t, 16<<20)
 				begun := time.Now()
-				happen(t, proxy, func() { full(t, c, store) })
+				happen(t, proxy, func() { full(t, c, store, &varve.BackupOptions{TargetFileBytes: p.fileBytes}) })
 				change(store, 1)
 				incremental(t, c, store)
 				requireWhole(t, c, store)

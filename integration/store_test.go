@@ -45,9 +45,9 @@ func state(store *memkv.Store) []export.Entry {
 }
 
 // full takes a full of a store.
-func full(t *testing.T, c *varve.Collection, store *memkv.Store) {
+func full(t *testing.T, c *varve.Collection, store *memkv.Store, opts *varve.BackupOptions) {
 	t.Helper()
-	_, err := c.Backup(t.Context(), varve.Cluster(store), nil)
+	_, err := c.Backup(t.Context(), varve.Cluster(store), opts)
 	require.NoError(t, err)
 }
 
