@@ -142,11 +142,10 @@ type Revision struct {
 }
 
 // History yields what is known of the past of a key, the newest first, up to the moment
-// that is read. Of a store with revisions these are all that the layers hold: in the
-// windows of [Chain.Points] every one, between them the newest of each layer. Of another
-// store they are the layers that have the key: mostly as it has changed, but one may have it as
-// it was, and the oldest may delete what was not there, as a part of a range. At most one error
-// is yielded, last. A loop that is left reads no further.
+// that is read. Of a store with revisions these are all that the layers hold, also those
+// that set what was there or delete what was not: in the windows of [Chain.Points] every one,
+// between them the newest of each layer. Of another store they are the layers that changed
+// what the key was. At most one error is yielded, last. A loop that is left reads no further.
 func (r *Reader) History(ctx context.Context, key []byte) iter.Seq2[Revision, error] {
 	return func(yield func(Revision, error) bool) {
 		err := r.checkGet(ctx, key)

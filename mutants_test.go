@@ -16,13 +16,13 @@ func differenceMutants() []mutant {
 	return []mutant{
 		{name: "tables that only the base has are skipped", vital: true, edits: []edit{
 			{difference, "d.before = slices.DeleteFunc(slices.Clone(before), func(t *tableFile) bool { return matched[t] })", "d.before = nil"},
-		}},
+		}, test: inPebblekv("ChangesOfRandomHistories")},
 		{name: "tables that only the later one has are skipped", edits: []edit{
 			{difference, "d.after = append(d.after, t)", "_ = t"},
 		}},
 		{name: "the log is skipped", vital: true, edits: []edit{
 			{difference, "d.survey(ctx, base, now)", "d.survey(ctx)"},
-		}},
+		}, test: inPebblekv("ChangesOfRandomHistories")},
 		{name: "the log of the base is skipped", edits: []edit{
 			{difference, "d.survey(ctx, base, now)", "d.survey(ctx, now)"},
 		}},
@@ -34,7 +34,7 @@ func differenceMutants() []mutant {
 		}},
 		{name: "the last key of the log in a span is left out", vital: true, edits: []edit{
 			{difference, "keys = keys[:to]", "keys = keys[:max(to-1, 0)]"},
-		}},
+		}, test: inPebblekv("ChangesOfRandomHistories")},
 		{name: "the largest key of a table is above all", edits: []edit{
 			{candidates, "c.cmp(key, t.Largest.UserKey) <= 0", "c.cmp(key, t.Largest.UserKey) < 0"},
 		}, test: inPebblekv("MovedBelowSharedTable")},

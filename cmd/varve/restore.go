@@ -33,7 +33,7 @@ func (a *app) restoreCommand() *cobra.Command {
 whole when all is there, or not at all. A backup of spans brings back those.`,
 		Example: `  varve restore /var/lib/orders -c s3://bucket/orders
   varve restore /var/lib/orders --as-of 2026-11-24T02:00:00Z -c s3://bucket/orders
-  varve restore /tmp/any --verify-only -c s3://bucket/orders`,
+  varve restore orders.scratch --verify-only -c s3://bucket/orders`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, err := moment(cmd, asOf)
 			if err != nil {
