@@ -38,8 +38,12 @@ func (r *run) snapshot(ctx context.Context) (export.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := export.SnapshotOptions{Spans: r.spans, AsOf: r.asOf, After: after, Base: r.layer.ParentID}
-	if keeper := r.keeper(); keeper != nil {
+	keeper := r.keeper()
+	if r.base, err = r.baseName(ctx, keeper); err != nil {
+		return nil, err
+	}
+	opts := export.SnapshotOptions{Spans: r.spans, AsOf: r.asOf, After: after, Base: r.base}
+	if keeper != nil {
 		if err := r.releaseOrphans(ctx, keeper); err != nil {
 			return nil, err
 		}
@@ -71,7 +75,7 @@ func (r *run) holdBase(ctx context.Context) error {
 		return nil
 	}
 	kept, err := r.own(ctx, keeper)
-	if err != nil || slices.ContainsFunc(kept, func(s export.SnapshotInfo) bool { return s.Name == r.parent.Layer }) {
+	if err != nil || slices.ContainsFunc(kept, func(s export.SnapshotInfo) bool { return s.Name == r.base }) {
 		return err
 	}
 	s, err := r.targets.store.Snapshot(ctx, export.SnapshotOptions{
@@ -180,7 +184,7 @@ func (r *run) releaseOrphans(ctx context.Context, keeper export.SnapshotKeeper) 
 		return err
 	}
 	for _, s := range kept {
-		if s.InUse || r.begun.Sub(s.CreatedAt) < orphanGrace {
+		if s.InUse || r.begun.Sub(s.CreatedAt) < orphanGrace || s.Name == r.base {
 			continue
 		}
 		l, err := r.committedLayer(ctx, s.Name)
@@ -264,7 +268,7 @@ const (
 )
 
 func (r *run) judge(ctx context.Context, s export.SnapshotInfo) (verdict, error) {
-	if s.Name == r.layer.ParentID {
+	if s.Name == r.layer.ParentID || s.Name == r.base {
 		return superseded, nil
 	}
 	l, err := r.committedLayer(ctx, s.Name)

@@ -20,8 +20,9 @@ type census struct {
 	now      time.Time     // see clock
 	ahead    time.Duration // of the bucket's clock before that of this process
 	sites    map[string]*site
-	layers   map[string]*stored // that are committed, by ID
-	homes    map[string]*site   // where a layer lies, committed or not, by its ID
+	layers   map[string]*stored   // that are committed, by ID
+	stands   map[string][]*stored // those that stand for others, by the IDs of these
+	homes    map[string]*site     // where a layer lies, committed or not, by its ID
 	index    map[string][]objectio.Entry
 	refs     []reference
 	spoke    map[string]time.Time // when a layer or its run last said something outside its path

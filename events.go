@@ -18,11 +18,12 @@ type Events struct {
 type Phase string
 
 const (
-	PhaseExport Phase = "export" // writing files of a layer
-	PhaseDigest Phase = "digest" // reading what the digest of an incremental lacks
-	PhaseAudit  Phase = "audit"  // scanning the snapshot a second time
-	PhaseVerify Phase = "verify" // reading a layer
-	PhaseLoad   Phase = "load"   // loading files into the destination
+	PhaseExport  Phase = "export"  // writing files of a layer
+	PhaseDigest  Phase = "digest"  // reading what the digest of an incremental lacks
+	PhaseAudit   Phase = "audit"   // scanning the snapshot a second time
+	PhaseVerify  Phase = "verify"  // reading a layer
+	PhaseLoad    Phase = "load"    // loading files into the destination
+	PhaseCompact Phase = "compact" // merging layers into files of another
 )
 
 // ProgressInfo says how far a phase is. Done and Total are bytes, logical ones in

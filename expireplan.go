@@ -140,6 +140,7 @@ func (c *census) weigh(policy Policy) []*point {
 		_, retired := c.marks[l.info.ID]
 		switch {
 		case retired:
+		case c.isReplaced(l, verified):
 		case l.whole:
 			groups[l.group()] = append(groups[l.group()], pt)
 		case policy.Force:
@@ -155,6 +156,18 @@ func (c *census) weigh(policy Policy) []*point {
 		pt.reasons = append(pt.reasons, needed[pt.layer.info.ID]...)
 	}
 	return points
+}
+
+// isReplaced reports whether another layer is the same restore point, and has been for
+// as long as whoever reads this one may not know: then only one of the two counts.
+func (c *census) isReplaced(l *stored, verified map[*stored]bool) bool {
+	for _, s := range c.stands[l.info.ID] {
+		_, retired := c.marks[s.info.ID]
+		if s.whole && !retired && (verified[s] || !verified[l]) && s.replaces(l) {
+			return true
+		}
+	}
+	return false
 }
 
 // group tells stores and their targets apart. Where a catalog tells what the targets are,

@@ -366,9 +366,9 @@ func count(ledger *rowPart, e, former *export.Entry) error {
 	return nil
 }
 
-func (r *run) wrote(f sink.File) {
-	r.c.opts.Logger.Debug("stored file", "path", f.Path, "bytes", f.Size)
-	r.report.file(fileInfo(f))
+func (d *draft) wrote(f sink.File) {
+	d.c.opts.Logger.Debug("stored file", "path", f.Path, "bytes", f.Size)
+	d.report.file(fileInfo(f))
 }
 
 func fileInfo(f sink.File) FileInfo {

@@ -10,10 +10,10 @@ import (
 // for that, the one with the least to read. A stand-in counts when it has been there for
 // grace: whoever reads took the other way before that, and may be at it still.
 func (c *census) ways() {
-	stands := map[string][]*stored{}
+	c.stands = map[string][]*stored{}
 	for _, l := range c.layers {
 		if id := l.manifest.StandsFor; id != "" && c.old(l.at) {
-			stands[id] = append(stands[id], l)
+			c.stands[id] = append(c.stands[id], l)
 		}
 	}
 	for _, l := range slices.Backward(c.sorted()) { // what is below ends before
@@ -28,7 +28,7 @@ func (c *census) ways() {
 			continue
 		}
 		parent := c.layers[l.info.ParentID]
-		for _, p := range append([]*stored{parent}, stands[l.info.ParentID]...) {
+		for _, p := range append([]*stored{parent}, c.stands[l.info.ParentID]...) {
 			if p != nil && l.canFollow(p) && (l.below == nil || p.compare(l.below) < 0) {
 				l.below = p
 			}

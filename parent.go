@@ -23,7 +23,7 @@ func (r *run) findParent(ctx context.Context) error {
 		return err
 	}
 	r.parent = parent
-	r.layer.ParentID, r.layer.ChainID, r.layer.Start = parent.Layer, parent.Chain, parent.End
+	r.extends(parent)
 	return nil
 }
 
@@ -156,8 +156,13 @@ func (r *run) placeBelow(ctx context.Context, parent *Manifest) error {
 	if err != nil {
 		return err
 	}
-	if most := maxPath - len(incrementalSuffix) - rivalSuffix; len(r.below) > most {
-		return &OptionError{Field: "Into", Reason: fmt.Sprintf("the path %q has %d bytes, and more than %d leave no room for an incremental below it: take a full", r.below, len(r.below), most)}
+	return checkBelow("Into", r.below)
+}
+
+// checkBelow says which path is too long for that of an incremental to be appended.
+func checkBelow(field, below string) error {
+	if most := maxPath - len(incrementalSuffix) - rivalSuffix; len(below) > most {
+		return &OptionError{Field: field, Reason: fmt.Sprintf("the path %q has %d bytes, and more than %d leave no room for an incremental below it: take a full", below, len(below), most)}
 	}
 	return nil
 }
@@ -165,21 +170,21 @@ func (r *run) placeBelow(ctx context.Context, parent *Manifest) error {
 // refer says that the run needs a layer, and only then asks whether it is on its way
 // out: whoever retires one looks for references afterwards, so that one of the two
 // sees the other.
-func (r *run) refer(ctx context.Context, l LayerInfo) error {
-	err := r.create(ctx, formatRef(l.ID, r.layer.ID), kindRef, refRecord{Layer: l.ID, Holder: r.layer.ID, Job: r.job, CreatedAt: r.begun.UTC()})
+func (d *draft) refer(ctx context.Context, l LayerInfo) error {
+	err := d.create(ctx, formatRef(l.ID, d.layer.ID), kindRef, refRecord{Layer: l.ID, Holder: d.layer.ID, Job: d.job, CreatedAt: d.begun.UTC()})
 	if err != nil {
 		return err
 	}
-	r.needs = append(r.needs, l)
-	return r.bucket.checkUnmarked(ctx, l.ID)
+	d.needs = append(d.needs, l)
+	return d.bucket.checkUnmarked(ctx, l.ID)
 }
 
 // confirm looks once more after what the run needs, now that its claim is there. Where a
 // reference is old, whoever expires layers looks for the claim, so that he can declare
 // the run dead. One that is claimed later finds the mark here, or that the layer is gone.
-func (r *run) confirm(ctx context.Context) error {
-	for _, l := range r.needs {
-		if err := r.bucket.checkThere(ctx, l); err != nil {
+func (d *draft) confirm(ctx context.Context) error {
+	for _, l := range d.needs {
+		if err := d.bucket.checkThere(ctx, l); err != nil {
 			return err
 		}
 	}
@@ -188,15 +193,15 @@ func (r *run) confirm(ctx context.Context) error {
 
 // explain says of a run that misses what it has written, or what it needs, whether it was
 // taken for dead while it slept.
-func (r *run) explain(ctx context.Context, err error) error {
+func (d *draft) explain(ctx context.Context, err error) error {
 	if err == nil || !isNoLayer(err) && !errors.Is(err, objectio.ErrNotExist) || errors.Is(err, ErrConflict) {
 		return err
 	}
-	head, peekErr := r.bucket.Peek(ctx, manifestObject(r.layer.Path), recordHead)
+	head, peekErr := d.bucket.Peek(ctx, manifestObject(d.layer.Path), recordHead)
 	if peekErr == nil && isVoid(head) {
 		return fmt.Errorf("%w: the run was declared dead: %w", ErrConflict, err)
 	}
-	if gone := r.confirm(ctx); errors.Is(gone, ErrConflict) {
+	if gone := d.confirm(ctx); errors.Is(gone, ErrConflict) {
 		return fmt.Errorf("%w: %w", gone, err)
 	}
 	return err

@@ -45,8 +45,8 @@ func (c *Collection) reads(ctx context.Context, b *collectionBucket, chain *Chai
 }
 
 // lives says that a run goes on, until the function that it returns is called.
-func (r *run) lives(ctx context.Context) (end func()) {
-	return (&reading{c: r.c, b: r.bucket, layers: []string{r.layer.ID}}).begin(ctx)
+func (d *draft) lives(ctx context.Context) (end func()) {
+	return (&reading{c: d.c, b: d.bucket, layers: []string{d.layer.ID}}).begin(ctx)
 }
 
 func (r *reading) begin(ctx context.Context) (end func()) {

@@ -155,7 +155,7 @@ func sleeperMutants() []mutant {
 			{"hold.go", "		if err := b.checkThere(ctx, l); err != nil {\n			return errors", "		if err := b.checkUnmarked(ctx, l.ID); err != nil {\n			return errors"},
 		}, test: inRoot("HoldOfWhatIsGone")},
 		{name: "a manifest is written again after its time", edits: []edit{
-			{"run.go", "		if errors.Is(err, objectio.ErrNotExist) {\n			return fmt.Errorf(\"layer %s was expired", "		if errors.Is(err, objectio.ErrNotExist) && m.Layer != \"\" {\n			return nil\n		}\n		if errors.Is(err, objectio.ErrNotExist) {\n			return fmt.Errorf(\"layer %s was expired"},
+			{"draft.go", "		if errors.Is(err, objectio.ErrNotExist) {\n			return fmt.Errorf(\"layer %s was expired", "		if errors.Is(err, objectio.ErrNotExist) && m.Layer != \"\" {\n			return nil\n		}\n		if errors.Is(err, objectio.ErrNotExist) {\n			return fmt.Errorf(\"layer %s was expired"},
 		}, test: inRoot("Sleepers")},
 	}
 }

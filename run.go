@@ -7,7 +7,6 @@ import (
 	"maps"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/varvekv/varve/internal/digest"
 	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
-	"github.com/varvekv/varve/internal/seal"
 	"github.com/varvekv/varve/sink"
 )
 
@@ -41,12 +39,9 @@ const (
 
 // run is one backup being taken.
 type run struct {
-	c       *Collection
+	draft
 	targets Targets
 	opts    BackupOptions
-	meter   *objectio.Meter
-	report  *reporter
-	begun   time.Time
 	tasks   atomic.Int64 // numbers that were given to tasks, also those in vain
 
 	info  export.Info
@@ -59,24 +54,18 @@ type run struct {
 
 	copies bool        // tables are copied as they are
 	stored []sink.File // tables that the latest full has, of a synthetic one
-	bucket *collectionBucket
-	layer  LayerInfo
-	job    string
-	gone   Timestamp // the store's history up to here may have gone while it was exported
-
-	key     *seal.DataKey  // of the layer; nil: it is not sealed
-	wrapped []seal.Wrapped // the key, as it is stored
+	gone   Timestamp   // the store's history up to here may have gone while it was exported
 
 	pushes    atomic.Bool // locks are pushed by now
 	pushTimer *time.Timer // sets it; nil: it is set
 
 	// Of an incremental:
 	parent     *Manifest
-	needs      []LayerInfo // layers that the run has made references to
-	reading    func()      // ends that of the chain; nil: it has not begun
-	below      string      // path that the layer's is appended to
-	kept       []Span      // spans that the parent has, too
-	introduced []Span      // and those that it has not
+	base       string // name of the snapshot that is compared with
+	reading    func() // ends that of the chain; nil: it has not begun
+	below      string // path that the layer's is appended to
+	kept       []Span // spans that the parent has, too
+	introduced []Span // and those that it has not
 	changes    ChangeSource
 	segments   []segment // kept, by the parent's digests
 	ledger     *rowCheck // counts changes by segment
@@ -93,14 +82,8 @@ func (c *Collection) newRun(targets Targets, opts BackupOptions) (*run, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
-	r := &run{c: c, targets: targets, opts: opts, begun: c.opts.Now(), changes: Everything}
-	r.meter = objectio.NewMeter(opts.BytesPerSecond)
-	r.report = newReporter(opts.Events, c.opts.Now)
-	var idErr, jobErr error
-	r.layer.ID, idErr = newID(c.opts.Rand)
-	r.job, jobErr = newID(c.opts.Rand)
-	r.layer.ChainID = r.layer.ID
-	return r, errors.Join(idErr, jobErr)
+	d, err := c.newDraft(opts.BytesPerSecond, opts.Events)
+	return &run{draft: d, targets: targets, opts: opts, changes: Everything}, err
 }
 
 func (o *BackupOptions) complete() error {
@@ -166,13 +149,9 @@ func (o *BackupOptions) complete() error {
 // claim takes the layer's path, create-only. A date-based path that another has
 // taken, or a name that a run which never committed has taken, gets a suffix.
 func (r *run) claim(ctx context.Context) error {
-	switch {
-	case r.parent != nil:
-		r.layer.Path = formatIncremental(r.below, r.layer.Start, r.layer.End)
-	case r.opts.Name != "":
+	r.layer.Path = r.pathBelow(r.below)
+	if r.opts.Name != "" {
 		r.layer.Path = r.opts.Name
-	default:
-		r.layer.Path = formatPath(r.layer.End)
 	}
 	err := r.createClaim(ctx)
 	if !errors.Is(err, objectio.ErrExist) {
@@ -187,29 +166,7 @@ func (r *run) claim(ctx context.Context) error {
 			return &OptionError{Field: "Name", Reason: fmt.Sprintf("there is a backup named %q", r.opts.Name)}
 		}
 	}
-	r.layer.Path = rivalPath(r.layer.Path, r.layer.ID)
-	return r.createClaim(ctx)
-}
-
-// claimRecord is the body of progress/0, the first object of a layer.
-type claimRecord struct {
-	Layer     string    `json:"layer"`
-	Job       string    `json:"job"`
-	CreatedAt time.Time `json:"created_at"`
-}
-
-func (r *run) createClaim(ctx context.Context) error {
-	return r.create(ctx, claimObject(r.layer.Path), kindClaim, claimRecord{Layer: r.layer.ID, Job: r.job, CreatedAt: r.begun.UTC()})
-}
-
-// create stores a record. Every body contains an ID drawn for this run, by which a
-// write whose reply was lost is told from somebody else's.
-func (r *run) create(ctx context.Context, object string, kind recordKind, body any) error {
-	b, err := encodeRecord(kind, body)
-	if err != nil {
-		return err
-	}
-	return storageError("write", object, r.bucket.Create(ctx, object, b))
+	return r.claimBeside(ctx)
 }
 
 // audit reads each target span once more, in one piece, and compares what it finds
@@ -229,78 +186,22 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 	return check.compare("the export of layer " + r.layer.ID)
 }
 
-// commit makes the layer exist. Its files are stored; then come the list of them,
-// the index entry, which alone means nothing, and the manifest, which is the
-// moment of truth.
+// commit makes the layer exist.
 func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
-	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, r.key, written)
+	list, objects, err := r.list(ctx, written)
 	if err != nil {
-		return nil, err
-	}
-	var objects FileList
-	if r.key != nil {
-		if objects, err = writeObjects(ctx, r.bucket.Bucket, r.layer, written.files); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.create(ctx, formatIndex(r.layer), kindIndex, indexRecord{Layer: r.layer.ID}); err != nil {
 		return nil, err
 	}
 	m := r.manifest(written, list)
 	r.sealManifest(m, written, objects)
 	m.Stats.BasePinnedBytes = r.pinned(ctx)
-	if err := m.validate(); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	if err := r.checkReadable(m, written); err != nil {
-		return nil, err
-	}
-	err = r.createManifest(ctx, m)
-	if errors.Is(err, objectio.ErrExist) {
-		return nil, fmt.Errorf("%s: %w", r.layer.Path, ErrConflict)
-	}
+	layer, err := r.publish(ctx, m, written, r.info.Order)
 	if err != nil {
 		return nil, err
 	}
-	layer := m.layer()
 	r.c.opts.Logger.Info("backup committed", "collection", r.c.name, "layer", layer.ID, "path", layer.Path,
 		"keys", m.Stats.Keys, "stored_bytes", m.Stats.StoredBytes, "duration", m.Stats.Duration)
-	r.report.layer(layer.LayerInfo)
 	return layer, nil
-}
-
-// createManifest stores the manifest. Where it is not there after a write that failed,
-// it may have been, and its layer have been expired while this process slept. The index
-// entry goes before the manifest, and so tells whether to write again.
-func (r *run) createManifest(ctx context.Context, m *Manifest) error {
-	body, err := m.encode()
-	if err != nil {
-		return err
-	}
-	object := manifestObject(r.layer.Path)
-	return storageError("write", object, r.bucket.CreateWhile(ctx, object, body, func(ctx context.Context) error {
-		_, err := r.bucket.Size(ctx, formatIndex(r.layer))
-		if errors.Is(err, objectio.ErrNotExist) {
-			return fmt.Errorf("layer %s was expired meanwhile: %w", r.layer.ID, ErrConflict)
-		}
-		return err
-	}))
-}
-
-// checkReadable looks at the layer as whoever restores it will: what a reader would
-// refuse must not pass for a backup.
-func (r *run) checkReadable(m *Manifest, written *contents) error {
-	c := new(content)
-	c.add(m, written)
-	if err := c.fit(r.info.Order); err != nil {
-		return errors.New("layer " + m.Layer + ": no reader would take it: " + err.Error()) // nothing stored is damaged
-	}
-	return nil
-}
-
-// indexRecord is the body of an index entry, whose name says the rest.
-type indexRecord struct {
-	Layer string `json:"layer"`
 }
 
 func (r *run) manifest(written *contents, list FileList) *Manifest {
@@ -313,21 +214,6 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 		Order: r.info.Order.WithDefaults().Name, Revisions: r.info.Revisions, Merger: r.info.Merger,
 		FileList: list, Labels: r.opts.Labels, CreatedAt: r.begun.UTC(), Writer: writerName(),
 	}
-	var stored, copied, shared int64
-	for _, f := range written.files {
-		m.Counts = m.Counts.Plus(f.Counts)
-		switch {
-		case f.Layer != m.Layer:
-			shared += f.Size
-			if !slices.Contains(m.Refers, f.Layer) {
-				m.Refers = append(m.Refers, f.Layer)
-			}
-		case f.Content != "":
-			stored, copied = stored+f.Size, copied+f.Size
-		default:
-			stored += f.Size
-		}
-	}
 	if !r.opts.NoDigest {
 		m.Digest = newDigest(digest.Total(written.rows), r.opts.Audit)
 		if (r.told || r.copies) && !r.opts.Audit {
@@ -337,16 +223,8 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 	if r.parent != nil && r.parent.Lineage != m.Lineage {
 		m.Adopts = r.parent.Lineage
 	}
-	m.FileList.Stored = stored + shared
-	m.Stats = Stats{
-		JobID: r.job, Keys: m.Counts.Sets, Deletions: m.Counts.Deletes + m.Counts.RangeDeletes, RangeKeys: m.Counts.RangeKeys,
-		LogicalBytes: m.Counts.LogicalBytes, StoredBytes: stored, CopiedBytes: copied, SharedBytes: shared, Files: int64(len(written.files)),
-		Requests: r.meter.Requests(), Retries: r.meter.Retries(),
-		Duration: r.c.opts.Now().Sub(r.begun), Changes: r.changes,
-	}
-	for _, o := range written.objects {
-		m.Stats.Rows, m.Stats.IndexEntries = m.Stats.Rows+o.counts.Rows, m.Stats.IndexEntries+o.counts.IndexEntries
-	}
+	m.Stats.Changes = r.changes
+	r.account(m, written)
 	return m
 }
 

@@ -116,7 +116,7 @@ func (s *scene) attempt(ctx context.Context) error {
 	if !layer.Full() {
 		require.Equal(s, s.last.ID, layer.ParentID)
 		want := varve.FromChain
-		if slices.Contains(kept, layer.ParentID) {
+		if slices.Contains(kept, layer.ParentID) || slices.Contains(kept, s.last.Manifest.StandsFor) {
 			want = varve.Checkpoints
 		}
 		if s.opts.RevisionHistory {

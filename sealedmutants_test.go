@@ -16,7 +16,7 @@ func sealedMutants() []mutant {
 			{"internal/seal/datakey.go", "	rand.Read(salt[:])\n", ""},
 		}, test: frame("SealedRoundTrip")},
 		{name: "one data key for all layers", edits: []edit{
-			{"sealing.go", "r.key = seal.NewDataKey()", "if r.key, err = seal.ParseDataKey(make([]byte, seal.KeySize)); err != nil {\n		return err\n	}"},
+			{"sealing.go", "d.key = seal.NewDataKey()", "if d.key, err = seal.ParseDataKey(make([]byte, seal.KeySize)); err != nil {\n		return err\n	}"},
 		}, test: in("EachLayerHasItsOwnKey")},
 		{name: "what is shown is not bound to what is sealed", vital: true, edits: []edit{
 			{"sealedrecord.go", "o.Seal(o.Salt[:], plain, 0, shown)", "o.Seal(o.Salt[:], plain, 0, shown[:0])"},
@@ -43,7 +43,7 @@ func sealedMutants() []mutant {
 			{"internal/seal/kms.go", `errors.New("keeper cannot be opened")`, `fmt.Errorf("open %s: %w", m.url, err)`},
 		}, test: seal("BadKeysSayNothingOfThemselves")},
 		{name: "a layer that is not sealed follows sealed ones", edits: []edit{
-			{"sealing.go", "case len(ring) == 0 && r.bucket.sealed:", "case len(ring) == 1 && r.bucket.sealed && !ring.seals():"},
+			{"sealing.go", "case len(ring) == 0 && d.bucket.sealed:", "case len(ring) == 1 && d.bucket.sealed && !ring.seals():"},
 		}, test: in("SealedCollectionTakesNothingElse")},
 		{name: "who cannot read extends other targets", edits: []edit{
 			{"sealing.go", "case parent.Sealing.Targets != r.targetsHash(), parent.Sealing.Spans != r.spansHash():", "case parent.Sealing == nil:"},

@@ -15,24 +15,24 @@ import (
 
 // checkKeys says why the run cannot seal its layer. What is not sealed may not be added to
 // a collection that is.
-func (r *run) checkKeys() error {
-	switch ring := r.bucket.keys; {
+func (d *draft) checkKeys() error {
+	switch ring := d.bucket.keys; {
 	case len(ring) > 0 && !ring.seals():
 		return &OptionError{Field: "Encryption", Reason: "has keys that open only: add the Recipient of an Identity"}
-	case len(ring) == 0 && r.bucket.sealed:
+	case len(ring) == 0 && d.bucket.sealed:
 		return fmt.Errorf("the backup would not be sealed: %w", ErrNoKey)
 	}
 	return nil
 }
 
 // seal draws the data key of the run's layer, and wraps it.
-func (r *run) seal(ctx context.Context) (err error) {
-	ring := r.bucket.keys
+func (d *draft) seal(ctx context.Context) (err error) {
+	ring := d.bucket.keys
 	if len(ring) == 0 {
 		return nil
 	}
-	r.key = seal.NewDataKey()
-	r.wrapped, err = seal.WrapAll(ctx, ring, r.key, seal.Scope{Collection: r.bucket.id, Layer: r.layer.ID})
+	d.key = seal.NewDataKey()
+	d.wrapped, err = seal.WrapAll(ctx, ring, d.key, seal.Scope{Collection: d.bucket.id, Layer: d.layer.ID})
 	return err
 }
 
@@ -56,18 +56,26 @@ func (r *run) extendBlind(parent *Manifest) (*Manifest, error) {
 // targetsHash tells whether a layer has the same targets, spansHash whether they are the
 // same spans. Both show what these are to whoever can guess.
 func (r *run) targetsHash() string {
-	if r.targets.named() {
-		return r.hash(r.targets.manifest(r.seen))
-	}
-	return r.hash(r.targets.cluster(), r.spans)
+	return targetsHash(r.bucket.id, r.targets.manifest(r.seen), r.targets.cluster(), r.spans)
 }
 
-func (r *run) spansHash() string { return r.hash(r.spans, r.excluded) }
+func (r *run) spansHash() string { return spansHash(r.bucket.id, r.spans, r.excluded) }
 
-func (r *run) hash(of ...any) string {
+func targetsHash(collection string, t ManifestTargets, complete bool, spans []Span) string {
+	if t.targets().named() {
+		return hashOf(collection, t)
+	}
+	return hashOf(collection, complete, spans)
+}
+
+func spansHash(collection string, spans, excluded []Span) string {
+	return hashOf(collection, spans, excluded)
+}
+
+func hashOf(values ...any) string {
 	h := blake3.New()
 	w := json.NewEncoder(h)
-	for _, v := range append([]any{r.bucket.id}, of...) {
+	for _, v := range values {
 		if w.Encode(v) != nil { // no value of these can fail
 			return ""
 		}
@@ -75,13 +83,16 @@ func (r *run) hash(of ...any) string {
 	return frame.HashPrefix + hex.EncodeToString(h.Sum(nil))
 }
 
-// sealManifest makes m the manifest of a sealed layer, if the run has a key.
-func (r *run) sealManifest(m *Manifest, written *contents, objects FileList) {
-	if r.key == nil {
+// sealManifest makes m the manifest of a sealed layer, if the draft has a key.
+func (d *draft) sealManifest(m *Manifest, written *contents, objects FileList) {
+	if d.key == nil {
 		return
 	}
-	m.Sealing = &Sealing{Keys: r.wrapped, Objects: objects, Targets: r.targetsHash(), Spans: r.spansHash()}
-	m.sealer = sealer{key: r.key, others: map[string]*seal.DataKey{}}
+	m.Sealing = &Sealing{
+		Keys: d.wrapped, Objects: objects,
+		Targets: targetsHash(m.Collection, m.Targets, m.Complete, m.Spans), Spans: spansHash(m.Collection, m.Spans, m.Excluded),
+	}
+	m.sealer = sealer{key: d.key, others: map[string]*seal.DataKey{}}
 	for i := range written.files {
 		f := &written.files[i]
 		if key := f.Key(); f.Layer != m.Layer && key != nil {

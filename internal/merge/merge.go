@@ -21,6 +21,9 @@ const (
 	State Output = iota
 	// Changes keeps deletions, so that the result can lie over older levels.
 	Changes
+	// History keeps every revision, so that what the levels amount to as of any moment is
+	// what the result does. Levels must not have ranges of one timestamp that overlap.
+	History
 )
 
 // Options say what to merge to what. The zero value yields the newest state of
@@ -55,7 +58,8 @@ type Cursor struct {
 	covers  []rangeDelete  // begun, and not known to have ended
 	ranges  []export.Entry // ahead, by start
 
-	key    []byte // of the point last yielded
+	key    []byte // of the point last dealt with
+	time   export.Timestamp
 	point  *input // yields the point ahead; nil: none
 	opened bool
 	entry  *export.Entry
@@ -127,24 +131,32 @@ func (c *Cursor) nextPoint() error {
 		if err := c.youngest(); err != nil {
 			return err
 		}
-		if c.point != nil && c.yields(c.point) {
+		if c.point == nil {
+			continue
+		}
+		if c.time = c.point.entry.Timestamp; c.yields(c.point) {
 			return nil
 		}
 	}
 }
 
-// passKey moves every input past the key that was dealt with last.
+// passKey moves every input past the key that was dealt with last, or if all revisions
+// are kept, past that one.
 func (c *Cursor) passKey() error {
 	if !c.opened {
 		c.opened = true
 		return c.inputs.open()
 	}
-	for in := c.inputs.first(); in != nil && c.order.Compare(in.entry.Key, c.key) == 0; in = c.inputs.first() {
+	for in := c.inputs.first(); in != nil && c.passes(in.entry); in = c.inputs.first() {
 		if err := c.inputs.advance(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (c *Cursor) passes(e *export.Entry) bool {
+	return c.order.Compare(e.Key, c.key) == 0 && (c.opts.Output != History || e.Timestamp == c.time)
 }
 
 // youngest leaves in point the input that holds the youngest revision of the key
@@ -169,7 +181,7 @@ func (c *Cursor) yields(in *input) bool {
 	if !c.opts.Span.Contains(c.order, e.Key) || e.Kind == export.Delete && c.opts.Output == State {
 		return false
 	}
-	return !c.deleted(e.Key, age{time: e.Timestamp, level: in.level})
+	return c.opts.Output == History || !c.deleted(e.Key, age{time: e.Timestamp, level: in.level})
 }
 
 // deleted reports whether a younger range deletion covers key. Keys ascend from

@@ -93,6 +93,45 @@ func TestChangesStandForTheirLevels(t *testing.T) {
 	})
 }
 
+// TestHistoryStandsForItsLevels: levels one after the other in time, some of which are merged
+// with all of their revisions, say as of any moment what they said before.
+func TestHistoryStandsForItsLevels(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4000) {
+		w := newWorld(seed, nil, true)
+		levels := w.levels()
+		for i, l := range levels {
+			for j := range l {
+				l[j].Timestamp.WallNanos += int64(i) * 100
+			}
+		}
+		i := w.IntN(len(levels))
+		j := i + 1 + w.IntN(len(levels)-i)
+		window := drained(t, levels[i:j], merge.Options{Output: merge.History})
+		folded := slices.Concat(levels[:i], []level{window}, levels[j:])
+
+		opts := merge.Options{Span: w.span(), Output: merge.Output(w.IntN(2)), AsOf: w.time()}
+		opts.AsOf.WallNanos += int64(w.IntN(len(levels))) * 100
+		m := &model{order: w.order, opts: opts, keys: w.keys, bounds: w.bounds, levels: levels}
+		got, twice := m.read(merged(t, w, folded, opts))
+		require.Empty(t, twice, "seed %d", seed)
+		require.Equal(t, m.facts(), got, "seed %d", seed)
+	}
+}
+
+// drained is what a merge of levels yields.
+func drained(t *testing.T, levels []level, opts merge.Options) level {
+	t.Helper()
+	var cursors []*slice
+	var in []merge.Level
+	for _, l := range levels {
+		in = append(in, open(l, &cursors))
+	}
+	all, err, closeErr := drain(merge.New(in, opts))
+	require.NoError(t, errors.Join(err, closeErr))
+	return all
+}
+
 // TestJoinedPieces: pieces that came out alike are one entry again.
 func TestJoinedPieces(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,8 @@ func mergeRanges(ranges []aged, order *export.Order, opts Options) []export.Entr
 		}
 		r.entry.Key, r.entry.End = part.Start, part.End
 		switch {
+		case opts.Output == History:
+			out = append(out, r.entry)
 		case r.entry.Kind != export.DeleteRange:
 			keys = append(keys, r)
 		case opts.Output == Changes:
