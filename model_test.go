@@ -56,6 +56,7 @@ type scribe struct {
 type page struct {
 	*varve.Layer
 	parent *page // nil: a full
+	stands *page // for which it stands; nil: it was backed up
 	spans  []varve.Span
 	state  []export.Entry
 }
@@ -74,6 +75,9 @@ func (s *scribe) run() {
 	s.writes(s.rng.IntN(800))
 	for range 2 + s.rng.IntN(7) {
 		s.backup()
+		if s.rng.IntN(3) == 0 {
+			s.compact()
+		}
 		for range s.rng.IntN(3) {
 			s.stir()
 			s.writes(s.rng.IntN(100))
@@ -233,22 +237,21 @@ func (s *scribe) latest() *page {
 	return s.newest(full)
 }
 
-// newest ends the longest of the ways up from p.
+// newest ends the longest of the ways up from p. What extends a page extends those that stand
+// for it.
 func (s *scribe) newest(p *page) *page {
-	best := p
-	for _, q := range s.layers {
-		if q.below(p) && (q.depth() > best.depth() || q.depth() == best.depth() && comparePages(q, best) > 0) {
+	best, depth := p, map[*page]int{p: 1}
+	for _, q := range slices.SortedFunc(slices.Values(s.layers), comparePages) {
+		for _, r := range s.layers {
+			if depth[r] > 0 && q.parent != nil && (q.parent == r || q.parent == r.stands) {
+				depth[q] = max(depth[q], depth[r]+1)
+			}
+		}
+		if depth[q] > depth[best] || depth[q] == depth[best] && comparePages(q, best) > 0 {
 			best = q
 		}
 	}
 	return best
-}
-
-func (p *page) depth() (n int) {
-	for ; p != nil; p = p.parent {
-		n++
-	}
-	return n
 }
 
 // below reports whether p's chain contains q.
@@ -307,7 +310,7 @@ func (s *scribe) changes(parent *page) varve.ChangeSource {
 	if info.Revisions {
 		return varve.Revisions
 	}
-	if info.Lineage == parent.Manifest.Lineage && s.keeps(parent.ID) {
+	if info.Lineage == parent.Manifest.Lineage && (s.keeps(parent.ID) || parent.stands != nil && s.keeps(parent.stands.ID)) {
 		return varve.Checkpoints
 	}
 	return varve.FromChain

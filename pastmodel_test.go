@@ -79,6 +79,9 @@ func (a *annalist) run() {
 		a.writes(a.rng.IntN(40))
 		a.stir()
 		a.backup()
+		if len(a.layers) > 0 && a.rng.IntN(3) == 0 {
+			a.compact()
+		}
 	}
 	for _, l := range a.layers {
 		if l.Manifest.Digest != nil {
@@ -188,16 +191,18 @@ func (a *annalist) backup() {
 	a.layers = append(a.layers, &annal{Layer: layer, span: span})
 }
 
-// tip is the layer that a chain is continued from, if it is named by its full.
+// tip is the layer that a chain is continued from, if it is named by its full. What extends a
+// layer extends those that stand for it.
 func (a *annalist) tip(full *annal) *annal {
 	a.Helper()
 	depth := map[string]int{full.ID: 1}
 	best := full
-	for _, l := range a.layers { // parents come first
-		if depth[l.ParentID] == 0 {
-			continue
+	for _, l := range slices.SortedFunc(slices.Values(a.layers), func(l, m *annal) int { return l.End.Compare(m.End) }) {
+		for _, p := range a.layers {
+			if depth[p.ID] > 0 && !l.Full() && (p.ID == l.ParentID || p.Manifest.StandsFor == l.ParentID) {
+				depth[l.ID] = max(depth[l.ID], depth[p.ID]+1)
+			}
 		}
-		depth[l.ID] = depth[l.ParentID] + 1
 		longer := depth[l.ID] - depth[best.ID]
 		if longer > 0 || longer == 0 && (l.End.Compare(best.End) > 0 || l.End == best.End && l.ID < best.ID) {
 			best = l

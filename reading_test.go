@@ -29,7 +29,7 @@ func (s *scribe) read(p *page) {
 	got := kvtest.Timeless(collected(s, scanned(s, r, varve.Span{})))
 	s.same(clip(s.order, p.state, p.spans), clip(s.order, got, everywhere), s.what+" read in place")
 
-	held := pointsOf(want)
+	held, chain := pointsOf(want), s.pages(opts)
 	for name := range modelNames {
 		for version := range 3 {
 			key := s.key(name, version)
@@ -43,7 +43,7 @@ func (s *scribe) read(p *page) {
 			value, there := held[string(key)]
 			require.Equal(s, there, found, "%q", key)
 			require.Equal(s, value, string(e.Value), "%q", key)
-			s.turns(r, p, key)
+			s.turns(r, chain, key)
 		}
 	}
 	for range 3 {
@@ -58,11 +58,22 @@ func (s *scribe) reader(from string, asOf varve.Timestamp) *varve.Reader {
 	return r
 }
 
-// turns compares the history of a key with what it was at the end of each page below.
-func (s *scribe) turns(r *varve.Reader, p *page, key []byte) {
+// pages are those that are read, the newest first.
+func (s *scribe) pages(opts *varve.RestoreOptions) (out []*page) {
+	s.Helper()
+	chain, err := s.c.Resolve(s.Context(), opts.From, opts.AsOf)
+	require.NoError(s, err)
+	for _, l := range slices.Backward(chain.Layers) {
+		out = append(out, s.layers[slices.IndexFunc(s.layers, func(p *page) bool { return p.ID == l.ID })])
+	}
+	return out
+}
+
+// turns compares the history of a key with what it was at the end of each page of a chain.
+func (s *scribe) turns(r *varve.Reader, chain []*page, key []byte) {
 	s.Helper()
 	var want []string // from the oldest
-	for q := p; q != nil; q = q.parent {
+	for _, q := range chain {
 		value := "gone"
 		if slices.ContainsFunc(q.spans, func(span varve.Span) bool { return span.Contains(s.order, key) }) {
 			if v, there := pointsOf(kvtest.Canonical(s.order, q.state))[string(key)]; there {
@@ -91,7 +102,7 @@ func (s *scribe) turns(r *varve.Reader, p *page, key []byte) {
 			got = append(got, fmt.Sprintf("%q", v.Value))
 		}
 	}
-	if p.Manifest.Revisions { // also those that changed nothing
+	if chain[0].Manifest.Revisions { // also those that changed nothing
 		got = slices.Compact(got)
 		if n := len(got); n > len(turned) && got[n-1] == "gone" {
 			got = got[:n-1]
