@@ -1,6 +1,10 @@
 package varve_test
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -8,14 +12,50 @@ import (
 	"github.com/varvekv/varve"
 )
 
-// compacted compacts, and notes what the new layer must restore.
+// deepen lays two layers on a full that change a part of it, so that files of each are
+// changed no more.
+func (s *scene) deepen() {
+	s.Helper()
+	s.opts.Into = varve.Latest
+	for i := range 2 {
+		for j := range 30 {
+			s.store.Set(fmt.Appendf(nil, "key-%06d", 20*i+j), fmt.Appendf(nil, "value %d of layer %d", j, i))
+		}
+		s.store.Delete(fmt.Appendf(nil, "key-%06d", 20*i))
+		s.store.DeleteRange(fmt.Appendf(nil, "key-%06d", 20*i+5), fmt.Appendf(nil, "key-%06d", 20*i+8))
+		require.NoError(s, s.attempt(s.Context()))
+	}
+	s.change(2)
+}
+
+// compacted compacts, and is what comes of it.
 func (s *scene) compacted(from string, opts varve.CompactOptions) *varve.Layer {
 	s.Helper()
+	before := slices.Collect(maps.Keys(s.states))
+	require.NoError(s, s.compact(s.Context(), from, opts))
+	for id := range s.states {
+		if !slices.Contains(before, id) {
+			layer, err := s.collection().Layer(s.Context(), id)
+			require.NoError(s, err)
+			return layer
+		}
+	}
+	s.Fatal("nothing was compacted")
+	return nil
+}
+
+// compact compacts, and notes what comes of it.
+func (s *scene) compact(ctx context.Context, from string, opts varve.CompactOptions) error {
+	s.Helper()
 	opts.Concurrency, opts.TargetFileBytes = 1, 2<<10
-	layer, err := s.collection().Compact(s.Context(), from, &opts)
-	require.NoError(s, err)
-	s.noteCompacted(layer)
-	return layer
+	layer, err := s.collection().Compact(ctx, from, &opts)
+	if err != nil {
+		return err
+	}
+	if _, known := s.states[layer.ID]; !known {
+		s.noteCompacted(layer)
+	}
+	return nil
 }
 
 // noteCompacted notes a layer that stands for another.

@@ -30,6 +30,16 @@ func wards(t *testing.T) map[string]func(*testing.T) *ward {
 	out := map[string]func(*testing.T) *ward{}
 	for _, m := range modes(t) {
 		out[m.name] = func(t *testing.T) *ward { return newWard(t, m, m.patient) }
+		out[m.name+" compacted"] = func(t *testing.T) *ward {
+			return newWard(t, m, func(t testing.TB) *scene {
+				s := newScene(t, m.opts)
+				s.keys = m.keys
+				require.NoError(t, s.attempt(t.Context()))
+				s.deepen()
+				require.NotEmpty(t, s.compacted(s.last.ID, varve.CompactOptions{}).Manifest.Refers)
+				return s
+			})
+		}
 		if !m.opts.RevisionHistory {
 			out[m.name+" tables"] = func(t *testing.T) *ward {
 				return newWard(t, m, func(t testing.TB) *scene {

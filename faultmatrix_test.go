@@ -115,6 +115,16 @@ func (m mode) acts() []act {
 			}
 			return err
 		}},
+		{"compact the chain", prepared((*scene).deepen), func(ctx context.Context, s *scene) error {
+			return s.compact(ctx, s.last.ID, varve.CompactOptions{})
+		}},
+		{"compact a window", prepared((*scene).deepen), func(ctx context.Context, s *scene) error {
+			chain, err := s.collection().Resolve(ctx, s.last.ID, varve.Timestamp{})
+			if err != nil || len(chain.Layers) < 2 {
+				return err
+			}
+			return s.compact(ctx, s.last.ID, varve.CompactOptions{First: chain.Layers[1].ID})
+		}},
 	}
 	if m.opts.RevisionHistory {
 		return all // of which tables of a store are never copied
@@ -292,6 +302,10 @@ func (s *scene) adopt(can bool) {
 		require.True(s, can, "a run that failed left layer %s", id)
 		layer, err := s.collection().Layer(s.Context(), id)
 		require.NoError(s, err)
+		if layer.Manifest.StandsFor != "" {
+			s.noteCompacted(layer)
+			continue
+		}
 		s.states[id] = sceneState{spans: s.spans, entries: stateOf(s.store, s.spans...)}
 		s.last = layer
 	}

@@ -28,7 +28,7 @@ func TestStaleListings(t *testing.T) {
 						return faultblob.Fault{}
 					})
 					switch a.name {
-					case "restore", "verify", "add key":
+					case "restore", "verify", "add key", "compact the chain", "compact a window":
 						requireStale(t, a.run(t.Context(), s))
 					default:
 						s.forks()
