@@ -25,13 +25,13 @@ func (s *Schedule) look(ctx context.Context) (seen outlook, err error) {
 		return outlook{}, fmt.Errorf("store: %w", err)
 	}
 	err = s.c.do(ctx, "schedule", func(b *collectionBucket) error {
-		seen, err = b.outlook(ctx, info.Lineage, s.opts.Existing)
+		seen, err = b.outlook(ctx, func(lineage string) bool { return lineage == info.Lineage || s.opts.Backup.Adopt }, s.opts.Existing)
 		return err
 	})
 	return seen, err
 }
 
-func (b *collectionBucket) outlook(ctx context.Context, lineage string, others bool) (seen outlook, err error) {
+func (b *collectionBucket) outlook(ctx context.Context, ours func(lineage string) bool, others bool) (seen outlook, err error) {
 	if b.id == "" {
 		return outlook{}, nil
 	}
@@ -48,11 +48,11 @@ func (b *collectionBucket) outlook(ctx context.Context, lineage string, others b
 		if err != nil {
 			return outlook{}, err
 		}
-		if m.Lineage == lineage {
+		if ours(m.Lineage) {
 			return b.outlookOf(ctx, l, m)
 		}
 		if !others {
-			return outlook{}, &foreignError{path: l.Path, err: &LineageError{Want: lineage, Got: m.Lineage}}
+			return outlook{}, &foreignError{path: l.Path, lineage: m.Lineage}
 		}
 		if chains++; chains == maxChains {
 			break
@@ -77,14 +77,10 @@ func (b *collectionBucket) outlookOf(ctx context.Context, l LayerInfo, m *Manife
 	return seen, nil
 }
 
-// foreignError is of a collection that a schedule does not use.
-type foreignError struct {
-	path string // of a layer of another store
-	err  *LineageError
-}
+// foreignError is of a collection that a schedule does not use: path is of a layer of another
+// store.
+type foreignError struct{ path, lineage string }
 
 func (e *foreignError) Error() string {
-	return fmt.Sprintf("the collection has backups of another store, %s for one (%v): choose another, or set Existing", e.path, e.err)
+	return fmt.Sprintf("the collection has backups of another store, of lineage %s, %s for one", e.lineage, e.path)
 }
-
-func (e *foreignError) Unwrap() error { return e.err }

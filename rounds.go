@@ -32,7 +32,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 func (s *Schedule) run(ctx context.Context) error {
 	var foreign *foreignError
 	if err := s.see(ctx); errors.As(err, &foreign) {
-		return err
+		return &OptionError{Field: "Existing", Reason: "is not set, and " + foreign.Error()}
 	}
 	for ctx.Err() == nil {
 		rest := s.round(ctx)

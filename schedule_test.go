@@ -293,13 +293,29 @@ func TestScheduleOfAnotherStore(t *testing.T) {
 	foreign("")
 	s.now = s.now.Add(time.Hour)
 	err := s.schedule(varve.ScheduleOptions{Cron: "@hourly"}).Run(t.Context())
-	var lineage *varve.LineageError
-	require.ErrorAs(t, err, &lineage)
+	var option *varve.OptionError
+	require.ErrorAs(t, err, &option)
+	require.Equal(t, "Existing", option.Field)
 	require.ErrorContains(t, err, "2026/11/23-003000")
-	require.ErrorContains(t, err, "Existing")
 	s.at(165*time.Minute, func() { foreign("") })
 	s.run(5*time.Hour, s.schedule(varve.ScheduleOptions{Cron: "@hourly", Existing: true}))
 	require.Equal(t, "Mon 00:30 full, Mon 01:30 full, Mon 02:00 1, Mon 03:00 2, Mon 03:15 full, Mon 04:00 3, Mon 05:00 5", strings.Join(s.layers(), ", "))
+}
+
+// TestScheduleAdopts: a store that was restored goes on with the chain, if it may.
+func TestScheduleAdopts(t *testing.T) {
+	t.Parallel()
+	s := newTimetable(t)
+	opts := varve.ScheduleOptions{Cron: "@every 2h", Backup: varve.BackupOptions{Adopt: true}}
+	s.run(3*time.Hour, s.schedule(opts))
+	restored := s.newStore()
+	_, err := s.collection().Restore(t.Context(), varve.Cluster(restored), nil)
+	require.NoError(t, err)
+	s.store = restored
+	s.store.Set([]byte("new"), []byte("life"))
+	s.run(5*time.Hour, s.schedule(opts))
+	require.Equal(t, "Mon 00:30 full, Mon 02:30 0, Mon 04:30 1", strings.Join(s.layers(), ", "))
+	s.requireWhole()
 }
 
 // TestScheduleClocks: however the clock is set, backups go on by it, and there is no storm of them.
