@@ -67,7 +67,8 @@
 // more is encoded anew, as is one that the store has compressed in its blocks and that is
 // to be stored compressed: in larger frames it is smaller.
 //
-// Jobs that survive their process, schedules and compaction are not in this version.
+// A [Schedule] takes backups when they are due; what was taken when, the collection says.
+// Jobs that survive their process and compaction are not in this version.
 //
 // # Chains
 //

@@ -12,7 +12,8 @@ import (
 )
 
 // A plan says why each restore point stays or goes. Here they were taken on five days, a
-// full on each second one.
+// full on each second one, of a store whose days are short: the collection's own clock is
+// that of its bucket.
 func ExampleCollection_PlanExpire() {
 	ctx := context.Background()
 	now := time.Date(2026, 11, 22, 6, 31, 59, 370_000_000, time.UTC)
@@ -21,7 +22,7 @@ func ExampleCollection_PlanExpire() {
 	check(err)
 	bucket := memblob.OpenBucket(nil)
 	defer bucket.Close()
-	c, err := varve.NewCollection(bucket, &varve.CollectionOptions{Now: clock})
+	c, err := varve.NewCollection(bucket, nil)
 	check(err)
 	for day := range 5 {
 		store.Set([]byte("day"), fmt.Append(nil, day))

@@ -3,6 +3,7 @@ package varve_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,7 +81,9 @@ func (s *scene) requireAll() {
 }
 
 // TestNoRightToDelete (I10): no verb asks to delete, to copy or to write what is there, so
-// that a bucket may be locked and its credentials without these rights.
+// that a bucket may be locked and its credentials without these rights. Only the claim of
+// a path may be asked for where there is one, by a run that ends within the same hundredth of
+// a second as another: the bucket refuses it, and it claims the next path.
 func TestNoRightToDelete(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes(t) {
@@ -95,7 +98,8 @@ func TestNoRightToDelete(t *testing.T) {
 				var wrong []faultblob.Op
 				s.bucket.Reset()
 				s.bucket.Inject(func(op faultblob.Op) faultblob.Fault {
-					if op.Kind == faultblob.Delete || op.Kind == faultblob.Copy || op.Kind == faultblob.Put && there[op.Key] {
+					again := op.Kind == faultblob.Put && there[op.Key] && !strings.HasSuffix(op.Key, "/progress/0")
+					if op.Kind == faultblob.Delete || op.Kind == faultblob.Copy || again {
 						wrong = append(wrong, op)
 						return faultblob.Fault{Kind: faultblob.Denied}
 					}

@@ -9,9 +9,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,15 +38,23 @@ type servers struct {
 
 var running = &servers{started: map[string]server{}}
 
+// TestMain stops the servers, also when somebody interrupts the tests.
 func TestMain(m *testing.M) {
-	code := func() int {
-		defer running.close()
-		return m.Run()
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		running.close()
+		os.Exit(1)
 	}()
+	code := m.Run()
+	running.close()
 	os.Exit(code)
 }
 
 func (s *servers) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, stop := range s.stop {
 		stop()
 	}
@@ -141,7 +151,7 @@ func (s *servers) tempDir() (string, error) {
 
 const (
 	s3User   = "test"
-	s3Secret = "testtest"
+	s3Secret = "hush/hush+hush=="
 )
 
 // startS3 starts versitygw over a folder. Its buckets are folders in it.

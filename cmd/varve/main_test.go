@@ -51,7 +51,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\d{4}/\d\d/\d\d-\d{6}\.\d\d(-[0-9a-f]{6})?`), "FULL"},
 	{regexp.MustCompile(`/\d{8}/\d{6}\.\d\d-\d{8}-\d{6}\.\d\d(-[0-9a-f]{6})?`), "/INCREMENTAL"},
 	{regexp.MustCompile(`[0-9a-f]{32}`), "ID"},
-	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:]+\.\d+Z(\+\d+)?`), "MOMENT"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:]+(\.\d+)?Z(\+\d+)?`), "MOMENT"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "TIME"},
 	{regexp.MustCompile(`\b[\d.]+ ?(B|kB|MB|GB)/s`), "RATE"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
