@@ -56,6 +56,7 @@ long:
 	go test -timeout 1h -run '^TestModel' . -model.time 20m
 	go test -timeout 1h -run '^TestRetentionInterleaved$$' . -retention.seeds 5000
 	go test -timeout 1h -run '^TestSchedule' . -schedule.seeds 300
+	go test -timeout 1h -run '^TestSoak$$' -v . -soak.rounds 500
 	go test -timeout 1h -run '^TestTimeFilterLarge$$' -v ./export/mvcckv -filter.mb 1000
 	go test -timeout 1h -run '^TestTimeFilterLarge$$' -v ./export/mvcckv -filter.mb 1000 -filter.value 100
 
