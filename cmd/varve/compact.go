@@ -62,11 +62,9 @@ func (a *app) printCompacted(l *varve.Layer) error {
 	if a.json {
 		return a.printJSON(backedUp{Layer: listed(l.LayerInfo), Stats: l.Stats})
 	}
-	covers := len(l.Manifest.Covers)
-	switch {
-	case covers == 0:
+	if covers := len(l.Manifest.Covers); covers == 0 {
 		fmt.Fprintln(a.out, "There is nothing to merge")
-	default:
+	} else {
 		fmt.Fprintf(a.out, "Merged %s: %s stored and %s shared in %s, in %s\n", count(int64(covers), "backup"), size(l.Stats.StoredBytes),
 			size(l.Stats.SharedBytes), count(l.Stats.Files, "file"), duration(l.Stats.Duration))
 	}
