@@ -190,10 +190,12 @@ func TestPowerIsLost(t *testing.T) {
 			d.armed.Store(true)
 			require.NoError(t, s.restoreTo(store))
 			d.armed.Store(false)
-			d.lost = append(d.lost, d.mem.CrashClone(vfs.CrashCloneCfg{}))
+			d.mu.Lock() // a compaction may still write
+			lost := append(d.lost, d.mem.CrashClone(vfs.CrashCloneCfg{}))
+			d.mu.Unlock()
 			done()
 			found := map[bool]int{}
-			for i, fs := range d.lost {
+			for i, fs := range lost {
 				got := contentOn(t, fs)
 				found[got != nil]++
 				if got != nil {
@@ -207,9 +209,9 @@ func TestPowerIsLost(t *testing.T) {
 					require.Equal(t, want, contentOn(t, fs), "crash %d", i)
 				}
 			}
-			require.Equal(t, want, contentOn(t, d.lost[len(d.lost)-1]), "what Restore has returned is durable")
+			require.Equal(t, want, contentOn(t, lost[len(lost)-1]), "what Restore has returned is durable")
 			require.Positive(t, found[false])
-			t.Logf("%d crashes: %d left nothing, %d all of it", len(d.lost), found[false], found[true])
+			t.Logf("%d crashes: %d left nothing, %d all of it", len(lost), found[false], found[true])
 		})
 	}
 }

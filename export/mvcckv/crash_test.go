@@ -38,9 +38,11 @@ func crashes(t *testing.T, act func(s *mvcckv.Store, begin func()), inspect func
 	s := newStore(t, options(fs))
 	act(s, func() { begun.Store(true) })
 	begun.Store(false)
-	clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{}))
-	require.Greater(t, len(clones), 5)
-	for _, fs := range clones {
+	mu.Lock() // a compaction may still write
+	all := append(clones, mem.CrashClone(vfs.CrashCloneCfg{}))
+	mu.Unlock()
+	require.Greater(t, len(all), 5)
+	for _, fs := range all {
 		crashed, err := mvcckv.Open(dbDir, options(fs))
 		require.NoError(t, err)
 		inspect(crashed)

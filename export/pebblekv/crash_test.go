@@ -38,9 +38,11 @@ func crashes(t *testing.T, act func(fs vfs.FS, begin func()), inspect func(fs vf
 		return nil
 	})), func() { begun.Store(true) })
 	begun.Store(false)
-	clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{}))
-	require.Greater(t, len(clones), 10)
-	for _, fs := range clones {
+	mu.Lock() // a compaction may still write
+	all := append(clones, mem.CrashClone(vfs.CrashCloneCfg{}))
+	mu.Unlock()
+	require.Greater(t, len(all), 10)
+	for _, fs := range all {
 		inspect(fs)
 	}
 }

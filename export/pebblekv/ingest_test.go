@@ -207,15 +207,19 @@ func TestReplace(t *testing.T) {
 // holds in them, in tables and in memory; what lies between them is others'. A snapshot from
 // before stays as it was, and an incremental finds what has changed.
 func TestReplaceSeveral(t *testing.T) {
+	first := ""
+	if asserting {
+		first = "0" // a range deletion that begins at the empty key hides range keys from such a Pebble
+	}
 	for _, version := range []pebble.FormatMajorVersion{pebble.FormatDefault, pebble.FormatVirtualSSTables, pebble.FormatNewest} {
 		r := newRig(t, &pebble.Options{FormatMajorVersion: version})
-		r.set(t, "", "b", "c", "d", "f", "h", "m", "n")
+		r.set(t, first, "b", "c", "d", "f", "h", "m", "n")
 		require.NoError(t, r.db.RangeKeySet([]byte("b"), []byte("n"), nil, []byte("r"), nil))
 		require.NoError(t, r.db.Flush())
 		require.NoError(t, r.db.Set([]byte("c"), []byte("younger"), nil))
 		base := r.snapshot(t, export.SnapshotOptions{Name: "ba"})
 		before := visible(t, r.db)
-		spans := []export.Span{span("", "c"), span("d", "g"), span("m", "")}
+		spans := []export.Span{span(first, "c"), span("d", "g"), span("m", "")}
 		if version < pebble.FormatVirtualSSTables {
 			spans[2] = span("m", "z")
 		}
@@ -242,7 +246,7 @@ func TestReplaceSeveral(t *testing.T) {
 		require.Equal(t, before, lines(t, base, export.Request{}))
 		now := r.snapshot(t, export.SnapshotOptions{Base: "ba"})
 		changes := lines(t, now, export.Request{Since: base.Timestamp()})
-		for _, gone := range []string{"", "b", "f", "m", "n"} {
+		for _, gone := range []string{first, "b", "f", "m", "n"} {
 			require.Contains(t, changes, fmt.Sprintf(`delete %q-"" ""=""`, gone))
 		}
 		require.NoError(t, errors.Join(now.Close(), base.Close()))
