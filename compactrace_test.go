@@ -16,14 +16,17 @@ import (
 )
 
 // TestCompactTogether (I5, I9): compactions of one chain, of all of it and of a part, whose calls
-// to the bucket come in any order with those of a backup that extends it, of a restore and of
-// runs that expire it. Each commits or is told why not; whatever is listed then restores to its own moment,
-// also when what was to go has gone; and the newest layer is the newest moment.
+// to the bucket come in any order with those of a backup that extends it, of a restore, and of
+// a run that expires it. Each commits or is told why not; whatever is listed then restores to its
+// own moment, also when what was to go has gone; and the newest layer is the newest moment.
 func TestCompactTogether(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(100)
-	if testing.Short() {
-		seeds = 20
+	seeds := uint64(10)
+	switch {
+	case testing.Short():
+		seeds = 3
+	case *tortureAll:
+		seeds = 300
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
