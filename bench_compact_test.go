@@ -47,7 +47,9 @@ func BenchmarkCompact(b *testing.B) {
 					if n > 0 {
 						b.Fatal("what is compacted once is compacted: -benchtime 1x")
 					}
-					fresh = timed(func() { backupTo(b, store, filepath.Join(b.TempDir(), "fresh"), varve.BackupOptions{TargetFileBytes: 16 << 20, NoBase: true}) })
+					fresh = timed(func() {
+						backupTo(b, store, filepath.Join(b.TempDir(), "fresh"), varve.BackupOptions{TargetFileBytes: 16 << 20, NoBase: true})
+					})
 					memory = peak(func() {
 						took = timed(func() {
 							layer, err = openDir(b, dir).Compact(b.Context(), tip.ID, &opts)
