@@ -44,7 +44,7 @@ func compactMutants() []mutant {
 			{"compactplan.go", "		stays[v.Layer] = err == nil\n", "		stays[v.Layer] = true\n"},
 		}, test: inRoot("CompactRefusals")},
 		{name: "what is on its way out is extended", vital: true, edits: []edit{
-			{"compactplan.go", "		if err := m.refer(ctx, m.parent.info()); err != nil {\n", "		if err := m.refer(ctx, m.parent.info()); err != nil && ctx.Err() != nil {\n"},
+			{"compactplan.go", "	if m.parent != nil {\n		if err := m.refer(", "	if m.parent != nil && ctx == nil {\n		if err := m.refer("},
 		}, test: inRoot("CompactRefusals")},
 		{name: "what shares files passes for what was written again", edits: []edit{
 			{"window.go", "return !m.opts.Rewrite || len(l.Refers) == 0", "return m.bucket != nil || len(l.Refers) == 0"},
@@ -69,10 +69,10 @@ func compactMutants() []mutant {
 		}, test: inRoot("Compact")},
 		{name: "objects are those of all times", edits: []edit{
 			{"objecthistory.go", "!seen[id] && !last.Dropped {", "seen[id] && last.Dropped {"},
-		}, test: inRoot("CatalogModel")},
+		}, test: inRoot("ObjectHistory")},
 		{name: "objects are listed from before they were targets", edits: []edit{
 			{"objecthistory.go", "		v.Timestamp = start.Next()\n", ""},
-		}, test: inRoot("CatalogModel")},
+		}, test: inRoot("ObjectHistory")},
 		{name: "what stays is not counted", edits: []edit{
 			{"compact.go", "		if err := m.count(ctx, v); err != nil {\n			return err\n		}\n", ""},
 		}, test: inRoot("CatalogModel")},

@@ -49,6 +49,8 @@ func (h objectHistory) meet(v export.ObjectVersion, start Timestamp) {
 	versions := h[v.Object.ID]
 	n := len(versions)
 	switch {
+	case n > 0 && v.Timestamp.Compare(versions[n-1].Timestamp) > 0 && !versions[n-1].Dropped:
+		h.put(v)
 	case n > 0 && !versions[n-1].Dropped:
 		if len(versions[n-1].Object.Spans) == 0 {
 			versions[n-1].Object = v.Object
