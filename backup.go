@@ -22,6 +22,12 @@ type BackupOptions struct {
 	// FullEvery, with Into Latest, takes a full where there is none, or where the one
 	// that would be extended began this long ago or longer. 0: never.
 	FullEvery time.Duration
+	// MaxChain is how many layers a restore may need. Where an incremental would need more,
+	// Events.LongChain is told, and the chain is compacted into a synthetic full before the
+	// backup is taken, see [Collection.Compact]: that is what the incremental extends. Should
+	// the chain not be compacted, for want of a key that opens it, say, the backup is a full.
+	// At least 2; 0: unlimited.
+	MaxChain int
 	// Synthetic, of a full, refers to tables that the latest full of the collection has
 	// copied as they are, and that the store still has, instead of storing them again. The
 	// two then share these objects: one that is damaged is missing in both, and the older

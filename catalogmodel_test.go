@@ -54,6 +54,9 @@ func (m *catalogModel) run() {
 			m.moments = append(m.moments, m.now())
 		}
 		m.backup()
+		if m.rng.IntN(3) == 0 {
+			m.compact()
+		}
 	}
 	for _, l := range m.layers {
 		m.check(l, export.Timestamp{})

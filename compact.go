@@ -216,7 +216,11 @@ func (m *compaction) manifest(list FileList) *Manifest {
 		Labels: last.Labels, CreatedAt: m.begun.UTC(), Writer: writerName(),
 	}
 	for _, l := range m.window {
-		out.Covers = append(out.Covers, l.ID)
+		if m.parent == nil || l.Manifest.StandsFor == "" {
+			out.Covers = append(out.Covers, l.ID)
+			continue
+		}
+		out.Covers = append(out.Covers, l.Manifest.Covers...) // of an incremental, backups are counted
 	}
 	if m.parent != nil && m.parent.Lineage != out.Lineage {
 		out.Adopts = m.parent.Lineage

@@ -75,3 +75,36 @@ func (a *annalist) compact() {
 func alike(a, b varve.Span) bool {
 	return string(a.Start) == string(b.Start) && string(a.End) == string(b.End)
 }
+
+// compact merges random layers of a random chain. The new layer has the objects of the last of
+// them, and of a full without history it is known how many keys each has.
+func (m *catalogModel) compact() {
+	m.Helper()
+	l := m.layers[m.rng.IntN(len(m.layers))]
+	chain, err := m.collection().Resolve(m.Context(), l.ID, export.Timestamp{})
+	require.NoError(m, err)
+	opts := &varve.CompactOptions{TargetFileBytes: 1 << 10, Rewrite: m.rng.IntN(2) == 0}
+	if m.rng.IntN(2) == 0 {
+		opts.First = chain.Layers[m.rng.IntN(len(chain.Layers))].ID
+	}
+	layer, err := m.collection().Compact(m.Context(), l.ID, opts)
+	require.NoError(m, err)
+	if slices.ContainsFunc(m.layers, func(k *varve.Layer) bool { return k.ID == layer.ID }) {
+		return // as it was
+	}
+	m.layers = append(m.layers, layer)
+	want, err := m.collection().Objects(m.Context(), l.ID)
+	require.NoError(m, err)
+	got, err := m.collection().Objects(m.Context(), layer.ID)
+	require.NoError(m, err)
+	require.Len(m, got, len(want))
+	var keys int64
+	for i := range got {
+		require.Equal(m, want[i].Object, got[i].Object)
+		require.Equal(m, want[i].Database, got[i].Database)
+		keys += got[i].Rows + got[i].IndexEntries
+	}
+	if layer.Full() && layer.Manifest.Oldest == layer.End && !layer.Manifest.Complete { // which has keys of no object, too
+		require.Equal(m, layer.Manifest.Digest.Keys, keys)
+	}
+}

@@ -12,6 +12,14 @@ type Events struct {
 	File     func(FileInfo)     // each file that was stored, loaded or verified
 	Layer    func(LayerInfo)    // the layer that was committed, restored or verified
 	Locked   func(LockedInfo)   // each time that an export meets a lock
+	// LongChain is told that BackupOptions.MaxChain is reached, before anything is done about it.
+	LongChain func(LongChainInfo)
+}
+
+// LongChainInfo is a chain that is as long as it may become.
+type LongChainInfo struct {
+	Tip    LayerInfo // that was to be extended
+	Layers int       // that a restore of it needs
 }
 
 // Phase is what a run is doing.
@@ -120,6 +128,14 @@ func (r *reporter) layer(l LayerInfo) {
 	defer r.mu.Unlock()
 	if r.events.Layer != nil {
 		r.events.Layer(l)
+	}
+}
+
+func (r *reporter) longChain(l LongChainInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.events.LongChain != nil {
+		r.events.LongChain(l)
 	}
 }
 

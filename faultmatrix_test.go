@@ -118,19 +118,20 @@ func (m mode) acts() []act {
 		{"compact the chain", prepared((*scene).deepen), func(ctx context.Context, s *scene) error {
 			return s.compact(ctx, s.last.ID, varve.CompactOptions{})
 		}},
-		{"compact a window", prepared((*scene).deepen), func(ctx context.Context, s *scene) error {
-			chain, err := s.collection().Resolve(ctx, s.last.ID, varve.Timestamp{})
-			if err != nil || len(chain.Layers) < 2 {
-				return err
-			}
-			return s.compact(ctx, s.last.ID, varve.CompactOptions{First: chain.Layers[1].ID})
-		}},
 	}
 	if m.opts.RevisionHistory {
 		return all // of which tables of a store are never copied
 	}
 	all = append(all, act{"synthetic full", m.shelf, backup})
-	if m.keys != nil {
+	if m.keys == nil {
+		all = append(all, act{"compact a window", prepared((*scene).deepen), func(ctx context.Context, s *scene) error {
+			chain, err := s.collection().Resolve(ctx, s.last.ID, varve.Timestamp{})
+			if err != nil || len(chain.Layers) < 2 {
+				return err
+			}
+			return s.compact(ctx, s.last.ID, varve.CompactOptions{First: chain.Layers[1].ID})
+		}})
+	} else {
 		all = append(all, act{"add key", chain, func(ctx context.Context, s *scene) error {
 			return s.collection().AddKey(ctx, s.last.ID, m.more)
 		}})

@@ -259,14 +259,21 @@ func (x *index) leads(ctx context.Context, l LayerInfo) (bool, error) {
 	return len(next) > 0, err
 }
 
-// tip is the end of a path of layers, and how many there are in it.
+// tip is the end of a path of layers.
 type tip struct {
 	layer  LayerInfo
-	length int
+	length int // how many backups are in it: a layer that was compacted counts as those it covers
+	layers int
+}
+
+// compare is negative where t is the better end.
+func (t tip) compare(u tip) int {
+	return cmp.Or(u.length-t.length, u.layer.End.Compare(t.layer.End), u.layers-t.layers, strings.Compare(t.layer.ID, u.layer.ID))
 }
 
 // newest is the end of the longest committed path from l on. Of equal lengths the
-// newest end counts, then the ID. What is retired ends no path.
+// newest end counts, then a layer before what stands for it, then the ID. What is retired
+// ends no path.
 func (x *index) newest(ctx context.Context, l LayerInfo) (LayerInfo, error) {
 	t, err := x.tip(ctx, l)
 	return t.layer, err
@@ -290,13 +297,41 @@ func (x *index) tip(ctx context.Context, l LayerInfo) (tip, error) {
 		if err != nil {
 			return tip{}, err
 		}
-		t.length++
-		if cmp.Or(best.length-t.length, newestFirst(t.layer, best.layer)) < 0 {
+		n, err := x.covered(ctx, child)
+		if err != nil {
+			return tip{}, err
+		}
+		t.length, t.layers = t.length+n, t.layers+1
+		if t.compare(best) < 0 {
 			best = t
 		}
 	}
 	x.tips[l.ID] = best
 	return best, nil
+}
+
+// covered is how many backups a layer has the changes of. Its manifest is read only if
+// another layer of the chain ends between its start and its end, for else it makes no
+// difference.
+func (x *index) covered(ctx context.Context, l LayerInfo) (int, error) {
+	at, _ := slices.BinarySearchFunc(x.layers, l.End, func(m LayerInfo, end Timestamp) int { return end.Compare(m.End) })
+	for _, m := range x.layers[at:] {
+		if m.End.Compare(l.Start) <= 0 {
+			break
+		}
+		if m.ID == l.ID || m.ChainID != l.ChainID {
+			continue
+		}
+		manifest, err := x.b.manifest(ctx, l.Path)
+		if isNoLayer(err) {
+			return 1, nil // whoever wants the layer itself is told
+		}
+		if err != nil || manifest.info() != l {
+			return 1, err
+		}
+		return max(1, len(manifest.Covers)), nil
+	}
+	return 1, nil
 }
 
 // successors are the committed layers that extend l, or that which it stands for. Of

@@ -1,6 +1,7 @@
 package varve_test
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -244,10 +245,11 @@ func (s *scribe) newest(p *page) *page {
 	for _, q := range slices.SortedFunc(slices.Values(s.layers), comparePages) {
 		for _, r := range s.layers {
 			if depth[r] > 0 && q.parent != nil && (q.parent == r || q.parent == r.stands) {
-				depth[q] = max(depth[q], depth[r]+1)
+				depth[q] = max(depth[q], depth[r]+max(1, len(q.Manifest.Covers)))
 			}
 		}
-		if depth[q] > depth[best] || depth[q] == depth[best] && comparePages(q, best) > 0 {
+		first := cmp.Or(depth[q]-depth[best], q.End.Compare(best.End), len(best.Manifest.Covers)-len(q.Manifest.Covers), comparePages(q, best))
+		if first > 0 {
 			best = q
 		}
 	}

@@ -9,39 +9,78 @@ import (
 	"github.com/varvekv/varve/sink"
 )
 
+// objectHistory is what objects became, the oldest version first, by ID.
+type objectHistory map[uint64][]export.ObjectVersion
+
+// append goes on with what a layer lists, which is that of its targets from its start on, and
+// what each was before. What the layer below lists and this one does not is no more among the
+// targets: it ends there. What this one lists alone begins there.
+func (h objectHistory) append(listed []listedObject, start Timestamp) {
+	below := len(h) > 0
+	seen := map[uint64]bool{}
+	for _, o := range slices.Backward(listed) {
+		seen[o.Object.ID] = true
+		if !below || o.Timestamp.Compare(start) > 0 {
+			h.put(o.ObjectVersion)
+		} else {
+			h.meet(o.ObjectVersion, start)
+		}
+	}
+	for id, versions := range h {
+		if last := versions[len(versions)-1]; !seen[id] && !last.Dropped {
+			last.Timestamp, last.Dropped = start.Next(), true
+			h.put(last)
+		}
+	}
+}
+
+// put adds the newest version of an object.
+func (h objectHistory) put(v export.ObjectVersion) {
+	versions := h[v.Object.ID]
+	if n := len(versions); n > 0 && versions[n-1].Timestamp == v.Timestamp {
+		versions = versions[:n-1] // a version that began with the layer
+	}
+	h[v.Object.ID] = append(versions, v)
+}
+
+// meet is for what an object was before the layer. The layer below has that, too, but if the
+// object was no target there it is listed for its name alone.
+func (h objectHistory) meet(v export.ObjectVersion, start Timestamp) {
+	versions := h[v.Object.ID]
+	n := len(versions)
+	switch {
+	case n > 0 && v.Timestamp.Compare(versions[n-1].Timestamp) > 0 && !versions[n-1].Dropped:
+		h.put(v)
+	case n > 0 && !versions[n-1].Dropped:
+		if len(versions[n-1].Object.Spans) == 0 {
+			versions[n-1].Object = v.Object
+		}
+	case !v.Dropped:
+		v.Timestamp = start.Next()
+		h.put(v)
+	}
+}
+
 // listObjects finds out which objects the new layer lists, by what those of the window do:
 // those of the last one and, as far as history is promised, what they were before.
 func (m *compaction) listObjects(listed map[*Manifest][]listedObject) {
-	type version struct {
-		id uint64
-		at Timestamp
+	history := objectHistory{}
+	for i, l := range m.window {
+		if i == len(m.window)-1 || l.End.Compare(m.oldest) > 0 {
+			history.append(listed[l.Manifest], l.Start)
+		}
 	}
-	place := map[version]int{}
-	for _, l := range slices.Backward(m.window) {
-		if l.Manifest != m.last() && l.End.Compare(m.oldest) <= 0 {
-			break
-		}
-		for _, o := range listed[l.Manifest] {
-			v := version{o.Object.ID, o.Timestamp}
-			i, known := place[v]
-			switch {
-			case !known:
-				place[v] = len(m.objects)
-				m.objects = append(m.objects, listedObject{ObjectVersion: o.ObjectVersion})
-			case len(m.objects[i].Object.Spans) == 0: // it may be listed for its name
-				m.objects[i].ObjectVersion = o.ObjectVersion
-			}
-		}
+	var all []export.ObjectVersion
+	for _, versions := range history {
+		all = append(all, versions...)
+	}
+	for _, v := range all {
+		m.objects = append(m.objects, listedObject{ObjectVersion: v})
 	}
 	sortListed(m.objects)
-	if len(m.objects) == 0 {
-		return
+	if len(all) > 0 {
+		m.tally = newTally(m.order, all)
 	}
-	versions := make([]export.ObjectVersion, len(m.objects))
-	for i, o := range m.objects {
-		versions[i] = o.ObjectVersion
-	}
-	m.tally = newTally(m.order, versions)
 }
 
 // join adds what a task has counted.

@@ -117,8 +117,32 @@ func (r *run) seePast(seen *sighting, versions []export.ObjectVersion) error {
 	if err != nil {
 		return fmt.Errorf("store broke its contract: catalog: %w", err)
 	}
+	if err := withParents(r.info.Order, versions, r.layer.Start, ids); err != nil {
+		return err
+	}
 	seen.spans = joinSpans(r.info.Order, append(spans, seen.now.spans(r.info.Order)...))
 	seen.listed = relevant(versions, r.layer.Start, ids)
+	return nil
+}
+
+// withParents adds what listed objects are in at any time: also where they have been moved out of
+// the targets, or what they are in.
+func withParents(order *export.Order, versions []export.ObjectVersion, from Timestamp, ids map[uint64]bool) error {
+	for before := -1; before < len(ids); {
+		before = len(ids)
+		err := eachCatalog(order, versions, from, func(c *catalog) {
+			for _, id := range slices.Collect(maps.Keys(ids)) {
+				for o := c.byID[id]; o != nil; o = c.byID[o.Parent] {
+					if _, listed := ids[o.ID]; !listed {
+						ids[o.ID] = false
+					}
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -22,6 +22,9 @@ func (r *run) findParent(ctx context.Context) error {
 	if err := r.fitsParent(parent); err != nil {
 		return err
 	}
+	if parent, err = r.shorten(ctx, parent); err != nil || parent == nil {
+		return err
+	}
 	r.parent = parent
 	r.extends(parent)
 	return nil

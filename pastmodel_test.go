@@ -1,9 +1,11 @@
 package varve_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,11 +202,11 @@ func (a *annalist) tip(full *annal) *annal {
 	for _, l := range slices.SortedFunc(slices.Values(a.layers), func(l, m *annal) int { return l.End.Compare(m.End) }) {
 		for _, p := range a.layers {
 			if depth[p.ID] > 0 && !l.Full() && (p.ID == l.ParentID || p.Manifest.StandsFor == l.ParentID) {
-				depth[l.ID] = max(depth[l.ID], depth[p.ID]+1)
+				depth[l.ID] = max(depth[l.ID], depth[p.ID]+max(1, len(l.Manifest.Covers)))
 			}
 		}
-		longer := depth[l.ID] - depth[best.ID]
-		if longer > 0 || longer == 0 && (l.End.Compare(best.End) > 0 || l.End == best.End && l.ID < best.ID) {
+		first := cmp.Or(depth[l.ID]-depth[best.ID], l.End.Compare(best.End), len(best.Manifest.Covers)-len(l.Manifest.Covers), strings.Compare(best.ID, l.ID))
+		if first > 0 {
 			best = l
 		}
 	}

@@ -11,6 +11,9 @@ import (
 // Policy says which restore points stay. A point that no rule keeps is dropped, unless
 // another needs it. At least one rule must be given.
 //
+// A layer and one that stands for it, as [Collection.Compact] makes it, are one point: when
+// the second has been there for a day the first does not count any more.
+//
 // Rules count the points of each store and set of targets for themselves, and they
 // count twice: by the ends of the layers, and by when the bucket says that they were
 // stored. What either of the two keeps is kept. So neither a clock that was set wrong

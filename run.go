@@ -102,6 +102,10 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "FullEvery", Reason: "is negative"}
 	case o.FullEvery > 0 && o.Into != Latest:
 		return &OptionError{Field: "FullEvery", Reason: "is for Into Latest"}
+	case o.MaxChain < 0 || o.MaxChain == 1:
+		return &OptionError{Field: "MaxChain", Reason: "leaves no room for an incremental"}
+	case o.MaxChain > 0 && o.Into == "":
+		return &OptionError{Field: "MaxChain", Reason: "is for an incremental"}
 	case o.Adopt && o.Into == "":
 		return &OptionError{Field: "Adopt", Reason: "is for an incremental: a full takes any store"}
 	case o.BaseLimit < 0:
