@@ -83,6 +83,9 @@ func (s *scribe) turns(r *varve.Reader, chain []*page, key []byte) {
 			return // it was introduced, or left out: what was before does not count
 		}
 		want = append(want, value)
+		if slices.ContainsFunc(q.Manifest.Introduced, func(span varve.Span) bool { return span.Contains(s.order, key) }) {
+			return // by one of the layers that a compacted one is made of
+		}
 	}
 	slices.Reverse(want)
 	var turned []string
