@@ -74,7 +74,7 @@ const (
 	Revisions
 	// Checkpoints: the store was compared with a snapshot kept of the parent's end.
 	Checkpoints
-	// FromChain: the store was compared with the layers of the chain.
+	// FromChain: the store was compared with the layers of the chain, or these were merged.
 	FromChain
 )
 
