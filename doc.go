@@ -68,7 +68,8 @@
 // to be stored compressed: in larger frames it is smaller.
 //
 // A [Schedule] takes backups when they are due; what was taken when, the collection says.
-// Jobs that survive their process and compaction are not in this version.
+// [Collection.Compact] makes chains short again, from the bucket alone. Jobs that survive
+// their process are not in this version.
 //
 // # Chains
 //
