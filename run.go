@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,17 @@ type run struct {
 	begun   time.Time
 	tasks   atomic.Int64 // numbers that were given to tasks, also those in vain
 
+	journal  *journal
+	saver    *saver
+	vigil    *vigil
+	patience *patience
+	earlier  Stats            // of earlier processes
+	course   course           // how what is written is found out
+	parts    []checkpointPart // that an earlier process wrote down
+	stock    []portion        // of these, what counts
+	frozen   export.Snapshot
+	made     *Layer // once it is committed
+
 	info  export.Info
 	spans []Span
 	asOf  Timestamp
@@ -96,6 +108,7 @@ func (c *Collection) newRun(targets Targets, opts BackupOptions) (*run, error) {
 	r := &run{c: c, targets: targets, opts: opts, begun: c.opts.Now(), changes: Everything}
 	r.meter = objectio.NewMeter(opts.BytesPerSecond)
 	r.report = newReporter(opts.Events, c.opts.Now)
+	r.saver, r.vigil, r.patience = newSaver(r), &vigil{limit: opts.StallAfter}, newPatience(c.opts.Retry)
 	var idErr, jobErr error
 	r.layer.ID, idErr = newID(c.opts.Rand)
 	r.job, jobErr = newID(c.opts.Rand)
@@ -131,6 +144,12 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "TargetFileBytes", Reason: "is negative"}
 	case o.BytesPerSecond < 0:
 		return &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
+	case o.MaxPause < 0:
+		return &OptionError{Field: "MaxPause", Reason: "is negative"}
+	case o.CheckpointEvery < 0:
+		return &OptionError{Field: "CheckpointEvery", Reason: "is negative"}
+	case o.StallAfter < 0:
+		return &OptionError{Field: "StallAfter", Reason: "is negative"}
 	case codecs[o.Compression] == 0:
 		return &OptionError{Field: "Compression", Reason: fmt.Sprintf("%d is not known", o.Compression)}
 	case o.Audit && o.NoDigest:
@@ -159,6 +178,9 @@ func (o *BackupOptions) complete() error {
 		o.TargetFileBytes = defaultTargetFileBytes
 	}
 	o.TargetFileBytes = min(o.TargetFileBytes, maxTargetFileBytes)
+	o.MaxPause = cmp.Or(o.MaxPause, defaultMaxPause)
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, checkpointInterval)
+	o.StallAfter = cmp.Or(o.StallAfter, defaultStall)
 	o.Labels = maps.Clone(o.Labels)
 	return nil
 }
@@ -221,7 +243,9 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 	r.report.begin(PhaseAudit, digest.Total(written.rows).Bytes)
 	check := newRowCheck(r.info.Order, written.rows)
 	for _, span := range r.spans {
-		if err := scanSpan(ctx, s, r.info.Order, span, check, r.pass(ctx)); err != nil {
+		_, done := r.vigil.working(PhaseAudit, span)
+		err := scanSpan(ctx, s, r.info.Order, span, check, r.pass(ctx))
+		if done(); err != nil {
 			return fmt.Errorf("audit %s: %w", span, err)
 		}
 	}
@@ -232,15 +256,17 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 // commit makes the layer exist. Its files are stored; then come the list of them,
 // the index entry, which alone means nothing, and the manifest, which is the
 // moment of truth.
-func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
-	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, r.key, written)
-	if err != nil {
-		return nil, err
+func (r *run) commit(ctx context.Context, written *contents, list FileList) (*Layer, error) {
+	var err error
+	if list.Size == 0 {
+		if list, err = r.writeListed(ctx, written); err != nil {
+			return nil, err
+		}
 	}
 	var objects FileList
 	if r.key != nil {
 		if objects, err = writeObjects(ctx, r.bucket.Bucket, r.layer, written.files); err != nil {
-			return nil, err
+			return nil, r.rival(err)
 		}
 	}
 	if err := r.create(ctx, formatIndex(r.layer), kindIndex, indexRecord{Layer: r.layer.ID}); err != nil {
@@ -257,16 +283,49 @@ func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
 	}
 	err = r.createManifest(ctx, m)
 	if errors.Is(err, objectio.ErrExist) {
+		head, peekErr := r.bucket.Peek(ctx, manifestObject(r.layer.Path), recordHead)
+		if peekErr == nil && !isVoid(head) {
+			return nil, r.rival(err)
+		}
 		return nil, fmt.Errorf("%s: %w", r.layer.Path, ErrConflict)
 	}
 	if err != nil {
 		return nil, err
 	}
 	layer := m.layer()
+	r.made = layer
 	r.c.opts.Logger.Info("backup committed", "collection", r.c.name, "layer", layer.ID, "path", layer.Path,
 		"keys", m.Stats.Keys, "stored_bytes", m.Stats.StoredBytes, "duration", m.Stats.Duration)
 	r.report.layer(layer.LayerInfo)
 	return layer, nil
+}
+
+// writeListed stores the file list. A large one is looked at again, for of two that are
+// equally long, of two processes that are at this job, storage does not tell which is there.
+func (r *run) writeListed(ctx context.Context, written *contents) (FileList, error) {
+	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, r.key, written)
+	if err != nil || list.Size <= maxWhole {
+		return list, r.rival(err)
+	}
+	object := fileListObject(r.layer.Path)
+	reader, err := sink.Open(ctx, r.bucket.Bucket, sink.Form{}, list.object(object).Under(r.key))
+	if err != nil {
+		return list, storageError("read", object, err)
+	}
+	return list, reader.Close()
+}
+
+// maxWhole is up to which size an object that is found in the place of another is told
+// from it by its bytes.
+const maxWhole = 4 << 20
+
+// rival says of an object that is there who has written it: another process that is at this
+// job.
+func (r *run) rival(err error) error {
+	if errors.Is(err, objectio.ErrExist) {
+		return fmt.Errorf("%w: %w: %w", errLost, ErrConflict, err)
+	}
+	return err
 }
 
 // createManifest stores the manifest. Where it is not there after a write that failed,
@@ -305,7 +364,7 @@ type indexRecord struct {
 
 func (r *run) manifest(written *contents, list FileList) *Manifest {
 	m := &Manifest{
-		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job,
+		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job, Epoch: r.journal.epoch,
 		Engine: r.info.Engine, Lineage: r.info.Lineage,
 		Start: r.layer.Start, End: r.layer.End, Oldest: r.oldest(),
 		Parent: r.layer.ParentID, Complete: r.targets.cluster(), Spans: r.spans, Introduced: r.introduced,
@@ -341,7 +400,7 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 	m.Stats = Stats{
 		JobID: r.job, Keys: m.Counts.Sets, Deletions: m.Counts.Deletes + m.Counts.RangeDeletes, RangeKeys: m.Counts.RangeKeys,
 		LogicalBytes: m.Counts.LogicalBytes, StoredBytes: stored, CopiedBytes: copied, SharedBytes: shared, Files: int64(len(written.files)),
-		Requests: r.meter.Requests(), Retries: r.meter.Retries(),
+		Requests: r.earlier.Requests + r.meter.Requests(), Retries: r.earlier.Retries + r.meter.Retries(),
 		Duration: r.c.opts.Now().Sub(r.begun), Changes: r.changes,
 	}
 	for _, o := range written.objects {
