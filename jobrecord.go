@@ -72,28 +72,34 @@ func (r *jobRecord) scope(collection string) seal.Scope {
 	return seal.Scope{Collection: collection, Layer: r.Layer}
 }
 
-// readJobRecord reads one record and, with a key that opens it, its detail.
-func (b *collectionBucket) readJobRecord(ctx context.Context, job, object string) (*jobRecord, error) {
+// shownJobRecord reads one record, but for what is sealed.
+func (b *collectionBucket) shownJobRecord(ctx context.Context, job, object string) (*jobRecord, record, error) {
 	body, err := b.Get(ctx, object, maxManifest)
 	if errors.Is(err, objectio.ErrNotExist) {
-		return nil, err
+		return nil, record{}, err
 	}
 	if err != nil {
-		return nil, storageError("read", object, err)
+		return nil, record{}, storageError("read", object, err)
 	}
 	rec, err := parseRecord(object, body, kindJob)
 	if err != nil {
-		return nil, err
+		return nil, rec, err
 	}
 	r := new(jobRecord)
 	if err := rec.decode(object, r); err != nil {
-		return nil, err
+		return nil, rec, err
 	}
 	if err := r.validate(job); err != nil {
-		return nil, &CorruptError{Object: object, Want: "a possible record of job " + job, Got: err.Error()}
+		return nil, rec, &CorruptError{Object: object, Want: "a possible record of job " + job, Got: err.Error()}
 	}
-	if rec.Sealed == nil || !b.keys.opens() {
-		return r, nil
+	return r, rec, nil
+}
+
+// readJobRecord reads one record and, with a key that opens it, its detail.
+func (b *collectionBucket) readJobRecord(ctx context.Context, job, object string) (*jobRecord, error) {
+	r, rec, err := b.shownJobRecord(ctx, job, object)
+	if err != nil || rec.Sealed == nil || !b.keys.opens() {
+		return r, err
 	}
 	key, err := seal.UnwrapAny(ctx, b.keys, r.Keys, r.scope(b.id))
 	if errors.Is(err, seal.ErrOtherKey) {
