@@ -84,8 +84,12 @@ func TestKilledJob(t *testing.T) {
 	}
 	t.Logf("replay with: go test -run TestKilledJob . -args -crash.seed %d", seed)
 	k := &jobKiller{T: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 3))}
-	k.write(0, 4000)
+	k.write(0, 2000)
+	k.compact()
+	k.write(2000, 4000)
 	full := k.finish("")
+	require.Positive(t, full.Stats.CopiedBytes, "some of it in whole tables")
+	require.Less(t, full.Stats.CopiedBytes, full.Stats.StoredBytes)
 	k.write(2000, 6000)
 	inc := k.finish(varve.Latest)
 	require.Equal(t, full.ID, inc.ParentID)
@@ -105,6 +109,19 @@ func (k *jobKiller) write(from, to int) {
 		require.NoError(k, b.Set(fmt.Appendf(nil, "key-%06d", i), value, nil))
 	}
 	require.NoError(k, b.Commit(pebble.Sync))
+	require.NoError(k, db.Close())
+}
+
+// compact makes small tables of what there is, which are copied as they are.
+func (k *jobKiller) compact() {
+	k.Helper()
+	opts := &pebble.Options{Logger: quiet{}}
+	for i := range opts.TargetFileSizes {
+		opts.TargetFileSizes[i] = 8 << 10
+	}
+	db, err := pebble.Open(filepath.Join(k.dir, "db"), opts)
+	require.NoError(k, err)
+	require.NoError(k, db.Compact(k.Context(), []byte("k"), []byte("l"), false))
 	require.NoError(k, db.Close())
 }
 

@@ -341,3 +341,71 @@ func (s *scene) paused(c *varve.Collection) *varve.Job {
 	require.NoError(s, j.Pause(s.Context()))
 	return j
 }
+
+// TestPausedMomentStays: what is written while a job is paused is not in its layer.
+func TestPausedMomentStays(t *testing.T) {
+	t.Parallel()
+	for _, here := range []bool{true, false} {
+		s := newScene(t, varve.BackupOptions{})
+		state := stateOf(s.store)
+		c := s.collection()
+		j := s.paused(c)
+		s.change(5)
+		require.Positive(t, len(s.kept()))
+		if here {
+			require.NoError(t, j.Resume(t.Context()))
+		} else {
+			require.NoError(t, c.Close())
+			var err error
+			j, err = s.collection().ResumeJob(t.Context(), j.ID(), s.store)
+			require.NoError(t, err)
+		}
+		done, err := j.Wait(t.Context())
+		require.NoError(t, err)
+		s.states[done.Layer.ID], s.last = sceneState{entries: state}, done.Layer
+		s.requireOneBase()
+		s.opts.Into = varve.Latest
+		require.NoError(t, s.backup())
+		s.requireWhole()
+	}
+}
+
+// TestLostFilesAreStoredAgain: what a job has written down, and is not there any more as it
+// was, is stored again.
+func TestLostFilesAreStoredAgain(t *testing.T) {
+	t.Parallel()
+	for _, lose := range []func(*faultblob.Bucket, string){
+		func(b *faultblob.Bucket, key string) { b.Remove(key) },
+		func(b *faultblob.Bucket, key string) { b.Replace(key, append(b.Read(key), 'x')) },
+	} {
+		s := newScene(t, varve.BackupOptions{CheckpointEvery: 1})
+		state, stored, parked := stateOf(s.store), 0, make(chan struct{})
+		s.bucket.Park(func(ctx context.Context, op faultblob.Op) {
+			if op.Kind == faultblob.Put && role(op.Key) == "data" {
+				if stored++; stored == 3 {
+					s.bucket.Park(nil)
+					close(parked)
+					<-ctx.Done()
+				}
+			}
+		})
+		c := s.collection()
+		j, err := c.StartBackup(t.Context(), varve.Cluster(s.store), &s.opts)
+		require.NoError(t, err)
+		<-parked
+		require.NoError(t, j.Pause(t.Context()))
+		require.NoError(t, c.Close())
+		for _, key := range s.bucket.Keys() {
+			if role(key) == "data" {
+				lose(s.bucket, key)
+				break
+			}
+		}
+		j, err = s.collection().ResumeJob(t.Context(), j.ID(), s.store)
+		require.NoError(t, err)
+		done, err := j.Wait(t.Context())
+		require.NoError(t, err)
+		s.states[done.Layer.ID], s.last = sceneState{entries: state}, done.Layer
+		s.requireWhole()
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/objectio"
@@ -44,7 +45,7 @@ func (r *run) resume(ctx context.Context, tasks []task) ([]task, error) {
 		}
 		for _, stored := range part.Portions {
 			p, err := stored.portion()
-			if err != nil || !r.trusts(p, sizes) || len(intersectSpans(r.info.Order, []Span{p.span}, covered)) > 0 {
+			if err != nil || !r.trusts(p, sizes) || len(meeting(r.info.Order, covered, p.span)) > 0 {
 				continue
 			}
 			for i, f := range p.files {
@@ -52,7 +53,8 @@ func (r *run) resume(ctx context.Context, tasks []task) ([]task, error) {
 					p.files[i] = f.Under(others[f.Layer])
 				}
 			}
-			r.stock, covered = append(r.stock, p), sortSpans(r.info.Order, append(covered, p.span))
+			r.stock = append(r.stock, p)
+			covered = slices.Insert(covered, len(covered)-len(spansFrom(r.info.Order, covered, p.span.Start)), p.span)
 			for _, f := range p.files {
 				r.copies = r.copies || f.Content != ""
 			}
@@ -133,9 +135,16 @@ func (r *run) trustsFile(f sink.File, sizes map[string]int64) bool {
 	return slices.ContainsFunc(r.needs, func(l LayerInfo) bool { return l.ID == layer })
 }
 
+// meeting are those of spans, which are in order and apart, that overlap one.
+func meeting(order *export.Order, spans []Span, with Span) []Span {
+	here := spansFrom(order, spans, with.Start)
+	n := sort.Search(len(here), func(i int) bool { return !here[i].Overlaps(order, with) })
+	return here[:n]
+}
+
 // without is what is left of a task where some of it is done.
 func (t task) without(order *export.Order, covered []Span) []task {
-	if len(intersectSpans(order, []Span{t.span}, covered)) == 0 {
+	if covered = meeting(order, covered, t.span); len(covered) == 0 {
 		return []task{t}
 	}
 	var out []task
