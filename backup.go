@@ -97,6 +97,15 @@ type BackupOptions struct {
 	// which runs in parallel pieces, or the difference to the layer before has lost
 	// and invented nothing.
 	Audit bool
+	// MaxPause is how long the job may be paused: then it fails, and its snapshot is
+	// released. 0: 24 h.
+	MaxPause time.Duration
+	// CheckpointEvery is how often it is written down what is stored, so that whoever goes
+	// on with the job need not store it again; below a second, with each file. 0: a minute.
+	CheckpointEvery time.Duration
+	// StallAfter is how long nothing at all may come of the store or of storage before the
+	// backup fails with a *StallError. Pace may take its time. 0: 15 min.
+	StallAfter time.Duration
 	// Events are told of progress.
 	Events *Events
 	// Collection is for Backup by URL; methods of Collection refuse it.
@@ -116,6 +125,23 @@ func Backup(ctx context.Context, targets Targets, collectionURL string, opts *Ba
 	return c.Backup(ctx, targets, &o)
 }
 
+// StartBackup begins a backup of the targets into the collection at a URL, which is made if
+// need be, and stays open until the job has ended. See [Collection.StartBackup].
+func StartBackup(ctx context.Context, targets Targets, collectionURL string, opts *BackupOptions) (*Job, error) {
+	o := valueOf(opts)
+	c, err := OpenCollection(ctx, collectionURL, o.Collection)
+	if err != nil {
+		return nil, err
+	}
+	o.Collection = nil
+	j, err := c.StartBackup(ctx, targets, &o)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	j.closeWhenEnded()
+	return j, nil
+}
+
 // Backup takes a backup of the targets as of one moment, while the store is being
 // written to: all of their keys, or with BackupOptions.Into those that changed after
 // the layer that it extends. It returns once the layer is durable. If it fails or ctx
@@ -127,74 +153,114 @@ func Backup(ctx context.Context, targets Targets, collectionURL string, opts *Ba
 // the next incremental costs what changed; that of the layer before is released.
 // Targets that the extended layer did not have are introduced: they are backed up
 // from the beginning. Those that it had and that are not named any more just end.
+//
+// It is [Collection.StartBackup] waited for. If its process dies, the job is there to be
+// resumed.
 func (c *Collection) Backup(ctx context.Context, targets Targets, opts *BackupOptions) (*Layer, error) {
-	r, err := c.newRun(targets, valueOf(opts))
+	j, err := c.startBackup(ctx, ctx, targets, opts)
 	if err != nil {
-		return nil, fmt.Errorf("backup to %s: %w", c.name, err)
+		return nil, err
 	}
-	layer, err := r.backup(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("backup to %s: %w", c.name, err)
-	}
-	return layer, nil
+	status, err := j.Wait(context.WithoutCancel(ctx)) // the job ends when ctx does
+	return status.Layer, err
 }
 
-// backup is the whole of it. Until commit has written the manifest, which is its
-// last act, there is no layer: a crash anywhere before leaves objects that nothing
-// names, and a snapshot that a later run releases.
-func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
+// StartBackup begins a backup and returns when its moment is fixed and its record durable,
+// before anything is exported. From then on ctx does not matter: the job goes on until it
+// ends, or is paused or canceled, or the collection is closed. What [Collection.Backup]
+// says of a backup holds for it.
+func (c *Collection) StartBackup(ctx context.Context, targets Targets, opts *BackupOptions) (*Job, error) {
+	return c.startBackup(ctx, context.WithoutCancel(ctx), targets, opts)
+}
+
+// startBackup begins a job that is canceled when life ends.
+func (c *Collection) startBackup(ctx, life context.Context, targets Targets, opts *BackupOptions) (*Job, error) {
+	r, err := c.newRun(targets, valueOf(opts))
+	if err == nil {
+		err = r.begin(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("backup to %s: %w", c.name, err)
+	}
+	return c.launch(life, r), nil
+}
+
+// begin fixes what is backed up, and as of when, and ends with the record of the job. If
+// the process dies before that there is an empty path, and a snapshot that a later run
+// releases.
+func (r *run) begin(ctx context.Context) (err error) {
 	if err := r.resolve(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.findParent(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.aim(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.extend(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.synthesize(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.found(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.seal(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	snapshot, err := r.snapshot(ctx)
-	if err != nil {
-		return nil, err
+	if err := r.snapshot(ctx); err != nil {
+		return err
 	}
-	defer func() { err = r.settle(ctx, snapshot, layer, err) }()
-	if err := r.observe(ctx, snapshot); err != nil {
-		return nil, err
+	defer func() {
+		if err != nil {
+			err = r.end(ctx, err)
+		}
+	}()
+	if err := r.observe(ctx, r.frozen); err != nil {
+		return err
 	}
+	if err := r.claim(ctx); err != nil {
+		return err
+	}
+	return r.enter(ctx)
+}
+
+// backup is the rest of it. Until commit has written the manifest, which is its last act,
+// there is no layer: a crash anywhere before leaves objects that nothing names, and a job
+// that can be resumed.
+func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
+	defer func() { err = r.explain(ctx, err) }()
+	defer r.lives(ctx)()
 	defer func() {
 		if r.reading != nil {
 			r.reading()
 		}
 	}()
-	if err := r.claim(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { err = r.explain(ctx, err) }()
-	defer r.lives(ctx)()
 	if err := r.confirm(ctx); err != nil {
 		return nil, err
 	}
-	tasks, err := r.plan(ctx, snapshot)
+	written, list, err := r.listed(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
+		return nil, err
 	}
-	written, err := r.export(ctx, snapshot, tasks)
-	if errors.Is(err, export.ErrNoBase) {
-		written, err = r.exportAnew(ctx, snapshot, err)
+	if written == nil {
+		if written, err = r.write(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r.commit(ctx, written, list)
+}
+
+// write stores what the layer holds, and finds out its digest.
+func (r *run) write(ctx context.Context) (*contents, error) {
+	written, err := r.exportOn(ctx, r.course)
+	if r.course == planned && errors.Is(err, export.ErrNoBase) {
+		written, err = r.exportAnew(ctx, err)
 	}
 	if errors.Is(err, errRewritten) {
-		written, err = r.exportAll(ctx, snapshot)
+		written, err = r.exportOn(ctx, fromTheBeginning)
 	}
 	if err != nil {
 		return nil, err
@@ -202,13 +268,10 @@ func (r *run) backup(ctx context.Context) (layer *Layer, err error) {
 	if err := r.look(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.digest(ctx, snapshot, written); err != nil {
+	if err := r.digest(ctx, r.frozen, written); err != nil {
 		return nil, err
 	}
-	if err := r.audit(ctx, snapshot, written); err != nil {
-		return nil, err
-	}
-	return r.commit(ctx, written)
+	return written, r.audit(ctx, r.frozen, written)
 }
 
 // resolve finds out which moment is to be backed up, and whether that is possible. Nothing

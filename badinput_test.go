@@ -386,7 +386,7 @@ func badPlaces() []badInput {
 		{name: "no right to write data", do: func(c *clerk) error {
 			c.deny(faultblob.Put, "/data/")
 			return c.backup(c.target(), nil)
-		}, check: access("write", "data/ of "), wrote: []string{"/progress/0", "varve.json"}},
+		}, check: access("write", "data/ of "), wrote: []string{"/progress/0", "/0", "/1", "varve.json"}},
 		{name: "no right to list", do: func(c *clerk) error {
 			c.deny(faultblob.List, "index/")
 			_, err := c.fresh.Layer(c.ctx, "")

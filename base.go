@@ -21,9 +21,20 @@ import (
 const orphanGrace = 24 * time.Hour
 
 // note tells people, and later runs, who keeps a named snapshot.
-func (r *run) note() string { return notePrefix(r.bucket.id) + r.c.name }
+func (r *run) note() string { return notePrefix(r.bucket.id) + r.c.name + noteJob + r.job }
 
 func notePrefix(collection string) string { return "varve collection " + collection + " at " }
+
+// noteJob stands before the ID of the job that a snapshot was taken by.
+const noteJob = ", job "
+
+// jobOfNote is that ID, "" if there is none.
+func jobOfNote(note string) string {
+	if i := strings.LastIndex(note, noteJob); i >= 0 && checkID(note[i+len(noteJob):]) == nil {
+		return note[i+len(noteJob):]
+	}
+	return ""
+}
 
 // keeper is the store's ability to keep snapshots, nil if it has none.
 func (r *run) keeper() export.SnapshotKeeper {
@@ -33,36 +44,37 @@ func (r *run) keeper() export.SnapshotKeeper {
 
 // snapshot freezes the store and fixes the layer's end. On a store that can keep
 // snapshots it has the layer's ID for a name and outlives this process.
-func (r *run) snapshot(ctx context.Context) (export.Snapshot, error) {
+func (r *run) snapshot(ctx context.Context) error {
 	after, err := r.after(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	keeper := r.keeper()
 	if r.base, err = r.baseName(ctx, keeper); err != nil {
-		return nil, err
+		return err
 	}
 	opts := export.SnapshotOptions{Spans: r.spans, AsOf: r.asOf, After: after, Base: r.base}
 	if keeper != nil {
 		if err := r.releaseOrphans(ctx, keeper); err != nil {
-			return nil, err
+			return err
 		}
 		opts.Name, opts.Note = r.layer.ID, r.note()
 	}
 	if err := r.holdBase(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	s, err := r.targets.store.Snapshot(ctx, opts)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("snapshot: %w", err), r.forget(ctx))
+		return errors.Join(fmt.Errorf("snapshot: %w", err), r.forget(ctx))
 	}
+	r.frozen = s
 	if err := r.checkSnapshot(ctx, s, after); err != nil {
-		return nil, r.settle(ctx, s, nil, err)
+		return r.end(ctx, err)
 	}
 	r.layer.End = s.Timestamp()
 	r.schedulePush()
 	r.c.opts.Logger.Info("backup begins", "collection", r.c.name, "layer", r.layer.ID, "parent", r.layer.ParentID, "as_of", r.layer.End.String())
-	return s, nil
+	return nil
 }
 
 // holdBase makes a store that keeps revisions hold on to those after the parent's end
@@ -108,16 +120,16 @@ func (r *run) checkSnapshot(ctx context.Context, s export.Snapshot, after Timest
 	return nil
 }
 
-// settle closes the snapshot. A run that failed gives back what it pinned, also when
+// end closes the snapshot. A run that failed gives back what it pinned, also when
 // it was cancelled. A committed layer stays committed: what then goes wrong is worth a
 // warning only, for a later run puts it right.
-func (r *run) settle(ctx context.Context, s export.Snapshot, layer *Layer, err error) error {
+func (r *run) end(ctx context.Context, err error) error {
 	ctx = context.WithoutCancel(ctx)
-	if r.pushTimer != nil {
-		r.pushTimer.Stop()
+	if r.made.Load() != nil && r.frozen == nil {
+		return err // it was done when its process died; the next run settles what is kept
 	}
-	closeErr := s.Close()
-	if layer == nil {
+	closeErr := r.closeSnapshot()
+	if r.made.Load() == nil {
 		if giveBack := errors.Join(closeErr, r.forget(ctx)); giveBack != nil {
 			err = errors.Join(err, fmt.Errorf("release snapshot %s: %w", r.layer.ID, giveBack))
 		}
@@ -126,6 +138,19 @@ func (r *run) settle(ctx context.Context, s export.Snapshot, layer *Layer, err e
 	if err := errors.Join(closeErr, r.keepNewest(ctx)); err != nil {
 		r.c.opts.Logger.Warn("snapshots kept", "collection", r.c.name, "layer", r.layer.ID, "error", err)
 	}
+	return err
+}
+
+// closeSnapshot ends what is read of the store. One with a name stays there.
+func (r *run) closeSnapshot() error {
+	if r.pushTimer != nil {
+		r.pushTimer.Stop()
+	}
+	if r.frozen == nil {
+		return nil
+	}
+	err := r.frozen.Close()
+	r.frozen = nil
 	return err
 }
 
@@ -177,7 +202,8 @@ func (r *run) pinned(ctx context.Context) int64 {
 }
 
 // releaseOrphans releases this collection's snapshots whose runs ended without
-// saying so, a day after they began.
+// saying so, a day after they last said anything; of a job that is paused, when it has been
+// for as long as it may.
 func (r *run) releaseOrphans(ctx context.Context, keeper export.SnapshotKeeper) error {
 	kept, err := r.own(ctx, keeper)
 	if err != nil {
@@ -193,6 +219,9 @@ func (r *run) releaseOrphans(ctx context.Context, keeper export.SnapshotKeeper) 
 		}
 		if l != nil {
 			continue // a base
+		}
+		if r.c.jobWaits(ctx, r.bucket, jobOfNote(s.Note), r.begun) {
+			continue
 		}
 		if err := keeper.Release(ctx, s.Name); err != nil {
 			// It is no reason to go without a backup; the next run tries again.

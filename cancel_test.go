@@ -89,7 +89,7 @@ func TestCancelAtEachBucketOperation(t *testing.T) {
 	for _, verb := range cancellables() {
 		done := false
 		for i, op := range verb.begin.trace(t, func(s *scene) error { return verb.run(s.Context(), s) }) {
-			committed := done
+			committed := done || lastRecord(op.Key)
 			bubble(t, fmt.Sprintf("%s/%d %s %s", verb.name, i+1, op.Kind, role(op.Key)), func(t *testing.T) {
 				s := verb.begin.at(t)
 				before := s.kept()

@@ -56,6 +56,7 @@ type Collection struct {
 	name   string                                                            // of the place, for people: no secrets
 	opts   CollectionOptions
 	keys   keyring
+	jobs   liveJobs
 }
 
 // OpenCollection opens the collection at a URL: file:///path for a directory, or
@@ -147,9 +148,10 @@ func (l *lockedReader) Read(p []byte) (int, error) {
 	return l.r.Read(p)
 }
 
-// Close releases what OpenCollection opened. A second Close does nothing.
+// Close pauses the jobs of this process, see [Collection.ResumeJob], and releases what
+// OpenCollection opened. A second Close does nothing.
 func (c *Collection) Close() error {
-	if err := c.close(); err != nil {
+	if err := errors.Join(c.jobs.close(), c.close()); err != nil {
 		return fmt.Errorf("close collection %s: %w", c.name, err)
 	}
 	return nil

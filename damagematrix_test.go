@@ -131,6 +131,9 @@ func (w *ward) role(key string) string {
 			return name
 		}
 	}
+	if strings.HasPrefix(key, "jobs/") {
+		return "jobs"
+	}
 	return role(key)
 }
 
@@ -189,6 +192,10 @@ func (w *ward) examine(m *matrix, key string, d damage, isDamage bool) {
 	}
 	touched, err := w.restoreFrom(from)
 	switch kind {
+	case "jobs": // which only who lists or resumes them reads
+		require.NoError(w, verify(w.mode.keys, varve.VerifyHash), "%s of %s", d.kind, key)
+		require.NoError(w, err)
+		w.requireListedJobs(key, d, isDamage)
 	case "index", "refs", "progress": // whose names are what counts
 		require.NoError(w, verify(w.mode.keys, varve.VerifyHash), "%s of %s", d.kind, key)
 		require.NoError(w, err)
@@ -217,6 +224,21 @@ func (w *ward) examine(m *matrix, key string, d damage, isDamage bool) {
 		}
 	}
 	m.pass(kind + ": " + d.kind)
+}
+
+// requireListedJobs wants all jobs listed. Where the last record of one is damaged, its status
+// says so.
+func (w *ward) requireListedJobs(key string, d damage, isDamage bool) {
+	w.Helper()
+	for s, err := range w.collection().Jobs(w.Context()) {
+		require.NoError(w, err)
+		var corrupt *varve.CorruptError
+		var format *varve.FormatError
+		if isDamage && d.with == "" && d.body != nil && strings.HasSuffix(key, "/1") && strings.Contains(key, s.ID) {
+			require.True(w, errors.As(s.Err, &corrupt) || errors.As(s.Err, &format), "%s at %d of %s: %v", d.kind, d.at, key, s.Err)
+		}
+		require.True(w, s.State != 0 || errors.As(s.Err, &corrupt) || errors.As(s.Err, &format), "%v", s.Err)
+	}
 }
 
 // restoreFrom restores into an empty store, which stays so if it fails.

@@ -132,7 +132,7 @@ func (d *draft) publish(ctx context.Context, m *Manifest, written *contents, ord
 	}
 	err := d.createManifest(ctx, m)
 	if errors.Is(err, objectio.ErrExist) {
-		return nil, fmt.Errorf("%s: %w", d.layer.Path, ErrConflict)
+		return nil, fmt.Errorf("%s: %w: %w", d.layer.Path, ErrConflict, err)
 	}
 	if err != nil {
 		return nil, err

@@ -6,7 +6,8 @@ import (
 )
 
 // Events tell a program what a run does. Calls come one at a time and must return
-// soon; nil funcs are skipped.
+// soon; nil funcs are skipped. They may ask for the status of the job, and must not wait
+// for it to pause or to end.
 type Events struct {
 	Progress func(ProgressInfo) // at most once a second, and at the end of each phase
 	File     func(FileInfo)     // each file that was stored, loaded or verified
@@ -65,15 +66,21 @@ type LockedInfo struct {
 // progressInterval is how often Events.Progress is called.
 const progressInterval = time.Second
 
-// reporter serialises the calls of Events.
+// reporter serialises the calls of Events, and knows how far a run is. No call is made
+// while that is locked, so that whoever is told may ask.
 type reporter struct {
 	events Events
 	now    func() time.Time
+	turn   sync.Mutex // calls come one at a time
 
-	mu    sync.Mutex
-	info  ProgressInfo
-	begun time.Time
-	told  time.Time
+	mu       sync.Mutex
+	info     ProgressInfo
+	begun    time.Time
+	told     time.Time
+	first    time.Time // when the first phase began
+	past     int64     // bytes of phases that are over
+	fraction float64   // the most that was ever said
+	stats    Stats     // what is stored, or loaded
 }
 
 func newReporter(events *Events, now func() time.Time) *reporter {
@@ -84,48 +91,99 @@ func newReporter(events *Events, now func() time.Time) *reporter {
 func (r *reporter) begin(p Phase, total int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.past += r.info.Done
 	r.begun = r.now()
 	r.told = r.begun
+	if r.first.IsZero() {
+		r.first = r.begun
+	}
 	r.info = ProgressInfo{Phase: p, Total: total}
 }
 
 // add reports bytes done.
 func (r *reporter) add(n int64) {
+	if r.count(n) {
+		r.tell()
+	}
+}
+
+// count adds bytes done, and reports whether to say so.
+func (r *reporter) count(n int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.info.Done += n
 	r.info.Total = max(r.info.Total, r.info.Done)
-	if now := r.now(); now.Sub(r.told) >= progressInterval {
-		r.tell(now)
+	now := r.now()
+	if now.Sub(r.told) < progressInterval {
+		return false
 	}
+	r.told = now
+	return true
 }
 
 // end reports the phase as done, which makes its total exact.
 func (r *reporter) end() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.info.Total = r.info.Done
-	r.tell(r.now())
+	r.mu.Unlock()
+	r.tell()
 }
 
-func (r *reporter) tell(now time.Time) {
-	r.told, r.info.Elapsed = now, now.Sub(r.begun)
+func (r *reporter) tell() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	if r.events.Progress != nil {
-		r.events.Progress(r.info)
+		r.events.Progress(r.progress())
+	}
+}
+
+func (r *reporter) progress() ProgressInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = r.now()
+	r.info.Elapsed = r.told.Sub(r.begun)
+	return r.info
+}
+
+// forget begins to count anew what is stored.
+func (r *reporter) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats = Stats{}
+}
+
+// stored adds to what Status says of a run that goes on.
+func (r *reporter) stored(s Stats) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats = r.stats.plus(s)
+}
+
+// fill says how far the run is.
+func (r *reporter) fill(s *JobStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if total := r.past + r.info.Total; total > 0 {
+		r.fraction = max(r.fraction, float64(r.past+r.info.Done)/float64(total))
+	}
+	s.Phase, s.Fraction, s.Stats = string(r.info.Phase), r.fraction, r.stats
+	s.ETA = 0
+	if elapsed := r.now().Sub(r.first); r.fraction > 0 && elapsed > 0 {
+		s.ETA = time.Duration(float64(elapsed) * (1 - r.fraction) / r.fraction)
 	}
 }
 
 func (r *reporter) file(f FileInfo) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	if r.events.File != nil {
 		r.events.File(f)
 	}
 }
 
 func (r *reporter) layer(l LayerInfo) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	if r.events.Layer != nil {
 		r.events.Layer(l)
 	}
@@ -140,8 +198,8 @@ func (r *reporter) longChain(l LongChainInfo) {
 }
 
 func (r *reporter) locked(l LockedInfo) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	if r.events.Locked != nil {
 		r.events.Locked(l)
 	}

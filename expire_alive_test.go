@@ -221,3 +221,42 @@ func TestProbesAreSwept(t *testing.T) {
 	require.NotContains(t, a.bucket.Keys(), "probe/"+id+"/small-0")
 	require.Contains(t, a.bucket.Keys(), "probe/README", "nobody's")
 }
+
+// TestOldJobsAreForgotten: records of jobs that have ended go after 30 days, of others never.
+func TestOldJobsAreForgotten(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t)
+	a.opts.MaxPause = 300 * 24 * time.Hour
+	n := a.nights(1)
+	c := a.collection()
+	a.opts.Into = ""
+	paused := a.paused(c).ID()
+	require.NoError(t, c.Close())
+	policy := varve.Policy{KeepLast: 9}
+	jobs := func(id string) (n int) {
+		for _, key := range a.bucket.Keys() {
+			if strings.HasPrefix(key, "jobs/"+id+"/") {
+				n++
+			}
+		}
+		return n
+	}
+	for _, later := range []time.Duration{29 * 24 * time.Hour, 2 * 24 * time.Hour} {
+		require.Equal(t, 2, jobs(n[0].Stats.JobID))
+		a.wait(later)
+		_, err := a.expire(policy)
+		require.NoError(t, err)
+		require.Equal(t, 2, jobs(paused))
+	}
+	require.Zero(t, jobs(n[0].Stats.JobID))
+	j, err := a.collection().ResumeJob(t.Context(), paused, a.store)
+	require.NoError(t, err)
+	done, err := j.Wait(t.Context())
+	require.NoError(t, err)
+	a.wait(31 * 24 * time.Hour)
+	_, err = a.expire(policy)
+	require.NoError(t, err)
+	require.Empty(t, jobsOf(t, a.collection()))
+	_, err = a.collection().Verify(t.Context(), done.Layer.ID, nil)
+	require.NoError(t, err)
+}

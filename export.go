@@ -13,6 +13,7 @@ import (
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/objectio"
 	"github.com/varvekv/varve/internal/queue"
 	"github.com/varvekv/varve/sink"
 )
@@ -24,9 +25,13 @@ import (
 // behind a lock goes to the tail, and is tried again later.
 func (r *run) export(ctx context.Context, s export.Snapshot, tasks []task) (*contents, error) {
 	r.report.begin(PhaseExport, bytesOf(tasks))
+	r.report.forget()
 	workers := max(min(r.opts.Concurrency, len(tasks)), 1)
 	e := &exporting{run: r, snapshot: s, queue: queue.New(r.number(tasks)), turns: make(chan struct{}, workers), tally: r.seen.tally(r.info.Order)}
 	defer e.queue.Close()
+	for _, p := range r.stock {
+		e.take(p)
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
 	if workers > 1 {
@@ -78,31 +83,52 @@ type exporting struct {
 	tally *tally
 }
 
-// task exports one task of the queue, or the part of it that comes before a lock.
+// task exports one task of the queue, or what of it can be now.
 func (e *exporting) task(ctx context.Context, t task) error {
-	part := e.tally.part()
-	result, rest, err := e.exportTask(ctx, e.snapshot, t, e.turns, part)
+	rest, err := e.exportTask(ctx, t)
 	if err == nil {
-		e.mu.Lock()
-		e.out.files = append(e.out.files, result.Files...)
-		e.out.rows = append(e.out.rows, result.Rows...)
-		e.tally.join(part)
-		e.mu.Unlock()
-	}
-	switch {
-	case err == nil && rest == nil:
 		e.queue.Done()
 		return nil
-	case err != nil && locked(err) == nil:
-		return err
+	}
+	delay := e.opts.Locks.RetryDelay
+	switch {
 	case rest == nil:
-		rest = &behind{task: t, lock: err}
-	}
-	if err := e.postpone(&rest.task, rest.lock); err != nil {
 		return err
+	case locked(err) != nil:
+		if err := e.postpone(rest, err); err != nil {
+			return err
+		}
+	default:
+		var again bool
+		if delay, again = e.patience.next(); !again {
+			return err
+		}
+		e.c.opts.Logger.Warn("export is tried again", "collection", e.c.name, "layer", e.layer.ID, "span", rest.span.String(), "in", delay, "error", err)
 	}
-	e.queue.Retry(e.number([]task{rest.task})[0], e.opts.Locks.RetryDelay)
+	e.queue.Retry(e.number([]task{*rest})[0], delay)
 	return nil
+}
+
+// keep notes what is stored.
+func (e *exporting) keep(ctx context.Context, p portion) {
+	e.patience.progress()
+	e.take(p)
+	e.saver.keep(ctx, p)
+}
+
+// take puts what is stored, by this process or another, with the rest.
+func (e *exporting) take(p portion) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.report.stored(p.stats(e.layer.ID))
+	e.out.files = append(e.out.files, p.files...)
+	e.out.rows = append(e.out.rows, p.rows...)
+	if e.tally != nil {
+		e.tally.join(&tally{counts: p.counts})
+	}
+	if e.ledger != nil {
+		e.ledger.join(p.sums)
+	}
 }
 
 // behind is what is left of a task because of a lock.
@@ -111,54 +137,93 @@ type behind struct {
 	lock error
 }
 
+// course is how a run finds out what it must write.
+type course string
+
+const (
+	planned          course = ""          // as the store tells it
+	comparedAnew     course = "chain"     // by comparison, for the store could not tell to the end
+	fromTheBeginning course = "beginning" // all of it, for the store's past was changed
+)
+
+// exportOn takes a course, and exports what is not stored yet. What was written on another
+// is named by nothing.
+func (r *run) exportOn(ctx context.Context, by course) (*contents, error) {
+	r.course = by
+	tasks, err := r.planOn(ctx, by)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	if tasks, err = r.resume(ctx, tasks); err != nil {
+		return nil, err
+	}
+	return r.export(ctx, r.frozen, tasks)
+}
+
+func (r *run) planOn(ctx context.Context, by course) ([]task, error) {
+	switch by {
+	case comparedAnew:
+		return r.planAnew(ctx, r.frozen)
+	case fromTheBeginning:
+		return r.planAll(ctx, r.frozen)
+	}
+	return r.plan(ctx, r.frozen)
+}
+
 // exportAnew exports without what the store knew of changes, which it could not tell to
-// the end. What was written so far is named by nothing.
-func (r *run) exportAnew(ctx context.Context, s export.Snapshot, cause error) (*contents, error) {
+// the end.
+func (r *run) exportAnew(ctx context.Context, cause error) (*contents, error) {
 	if r.changes != Checkpoints && r.changes != Revisions {
 		return nil, cause
 	}
 	r.c.opts.Logger.Warn("base cannot be read", "collection", r.c.name, "layer", r.layer.ID, "base", r.layer.ParentID, "error", cause)
+	return r.exportOn(ctx, comparedAnew)
+}
+
+func (r *run) planAnew(ctx context.Context, s export.Snapshot) ([]task, error) {
 	r.told, r.segments, r.ledger = false, nil, nil
 	again, err := r.planState(ctx, s, r.introduced, introduced)
 	if err != nil {
 		return nil, err
 	}
 	compared, err := r.planComparison(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return r.export(ctx, s, append(again, compared...))
+	return append(again, compared...), err
 }
 
-// exportAll exports everything from the beginning. Nothing older counts then.
-func (r *run) exportAll(ctx context.Context, s export.Snapshot) (*contents, error) {
+// planAll plans everything from the beginning. Nothing older counts then.
+func (r *run) planAll(ctx context.Context, s export.Snapshot) ([]task, error) {
 	r.c.opts.Logger.Warn("store was written to in its past", "collection", r.c.name, "layer", r.layer.ID)
 	r.introduced, r.kept, r.changes, r.chain = r.spans, nil, Everything, nil
-	tasks, err := r.planState(ctx, s, r.introduced, introduced)
-	if err != nil {
-		return nil, err
-	}
-	return r.export(ctx, s, tasks)
+	return r.planState(ctx, s, r.introduced, introduced)
 }
 
-func (r *run) exportTask(ctx context.Context, s export.Snapshot, t task, turns chan struct{}, count *tally) (_ sink.Result, rest *behind, _ error) {
+// exportTask exports a task and keeps what is stored of it. If the rest may be exported later
+// it is that, and why.
+func (e *exporting) exportTask(ctx context.Context, t task) (rest *task, _ error) {
 	select {
-	case turns <- struct{}{}:
+	case e.turns <- struct{}{}:
 	case <-ctx.Done():
-		return sink.Result{}, nil, ctx.Err()
+		return nil, ctx.Err()
 	}
-	w, done, rest, err := r.encodeTask(ctx, s, t, count)
-	<-turns
-	if err != nil {
-		return sink.Result{}, nil, err
+	effort, done := e.vigil.working(PhaseExport, t.span)
+	defer done()
+	st := &stint{exporting: e, task: t, effort: effort, count: e.tally.part(), at: t.span.Start}
+	behind, err := st.encode(ctx)
+	<-e.turns
+	if err == nil {
+		defer st.writer.Abort()
+		err = st.finish(ctx, behind)
 	}
-	defer w.Abort()
-	result, err := w.Finish()
-	result.Files = append(done.Files, result.Files...)
-	if !r.digests(t) && !r.opts.NoDigest {
-		result.Rows = done.Rows
+	switch {
+	case err == nil && behind == nil:
+		return nil, nil
+	case err == nil:
+		return &behind.task, behind.lock
+	case locked(err) == nil && !objectio.Transient(err) || st.all:
+		return nil, err
 	}
-	return result, rest, err
+	t.span.Start = st.at
+	return &t, err
 }
 
 // ofState reports whether the task writes all that is in its span.
@@ -169,21 +234,48 @@ func (r *run) digests(t task) bool {
 	return t.ofState() && len(t.tables) == 0 && !r.opts.RevisionHistory
 }
 
-// encodeTask gives all entries of the task to a writer, or those before a lock. After an
-// error nothing is left of it. What was stored and digested beside the writer is done.
-func (r *run) encodeTask(ctx context.Context, s export.Snapshot, t task, count *tally) (_ *tallyWriter, done sink.Result, rest *behind, err error) {
+// stint is the work on a task at one time.
+type stint struct {
+	*exporting
+	task   task
+	effort *effort
+	writer *tallyWriter
+	count  *tally // of what is not kept yet
+
+	at    []byte      // where what is not kept begins
+	all   bool        // there is nothing
+	files []sink.File // of it, that are stored
+	rows  int         // that are kept
+
+	done sink.Result // what was stored and digested beside the writer
+}
+
+// encode gives all entries of the task to a writer, or those before a lock.
+func (st *stint) encode(ctx context.Context) (rest *behind, err error) {
+	r, s, t := st.run, st.snapshot, st.task
 	tier := 0
 	if len(t.tables) > 0 {
 		tier = 1
 	}
 	opts := r.fileOptions(tier)
 	opts.NoDigest = opts.NoDigest || !r.digests(t)
-	opts.Name = func(file int) string { return formatData(r.layer.Path, r.layer.ID, t.number, len(t.tables)+file) }
+	opts.Name = func(file int) string {
+		name := formatData(r.layer.Path, r.layer.ID, t.number, len(t.tables)+file)
+		r.vigil.storing(st.effort, name)
+		return name
+	}
+	if st.piecewise() {
+		opts.Wrote = func(f sink.File) {
+			r.wrote(f)
+			st.stored(ctx, f)
+		}
+	}
 	writer, err := sink.NewWriter(ctx, t.span, opts)
 	if err != nil {
-		return nil, done, nil, err
+		return nil, err
 	}
-	w := &tallyWriter{Writer: writer, tally: count}
+	w := &tallyWriter{Writer: writer, tally: st.count}
+	st.writer = w
 	defer func() {
 		if err != nil {
 			w.Abort()
@@ -193,13 +285,76 @@ func (r *run) encodeTask(ctx context.Context, s export.Snapshot, t task, count *
 	case t.by == toldChange:
 		rest, err = r.exportChanges(ctx, s, t, w)
 	case t.by == comparison:
-		done.Rows, err = r.compareTask(ctx, s, t, w)
+		st.done.Rows, err = r.compareTask(ctx, s, t, w)
 	case len(t.tables) > 0:
-		done.Files, done.Rows, err = r.copyTables(ctx, s, t, w)
+		st.done.Files, st.done.Rows, err = r.copyTables(ctx, s, t, w)
 	default:
-		done.Rows, rest, err = r.exportState(ctx, s, t, w)
+		rest, err = r.exportState(ctx, s, t, w)
 	}
-	return w, done, rest, err
+	return rest, err
+}
+
+// piecewise reports whether each file of the task can be kept by itself, for the rest can be
+// exported by itself.
+func (st *stint) piecewise() bool { return st.task.by != comparison && len(st.task.tables) == 0 }
+
+// stored keeps what is stored up to the end of a file, unless something that was counted
+// goes on behind it.
+func (st *stint) stored(ctx context.Context, f sink.File) {
+	st.files = append(st.files, f)
+	at := f.Span.End
+	if len(at) > 0 && !st.digests(st.task) && st.writer.Crosses(at) {
+		return
+	}
+	st.keepUpTo(ctx, at)
+}
+
+func (st *stint) keepUpTo(ctx context.Context, at []byte) {
+	p := portion{span: Span{Start: st.at, End: at}, by: st.task.by, files: st.files, rows: st.newRows(at), counts: st.count.flush()}
+	if st.writer.part != nil {
+		p.sums = st.writer.part.take()
+	}
+	st.at, st.all, st.files = at, len(at) == 0, nil
+	st.keep(ctx, p)
+}
+
+// newRows are those before at that are not kept yet.
+func (st *stint) newRows(at []byte) []digest.Row {
+	var all []digest.Row
+	switch {
+	case st.writer.live != nil:
+		st.writer.live.cut(at)
+		all = st.writer.live.rower.Rows()
+	case st.digests(st.task):
+		all = st.writer.Rows()
+	}
+	rows := all[st.rows:]
+	st.rows = len(all)
+	return rows
+}
+
+// finish ends the last file and keeps what is not kept yet, up to a lock.
+func (st *stint) finish(ctx context.Context, rest *behind) error {
+	result, err := st.writer.Finish()
+	if err != nil {
+		return err
+	}
+	end := st.task.span.End
+	if rest != nil {
+		end = rest.task.span.Start
+	}
+	if !st.piecewise() {
+		p := portion{span: Span{Start: st.at, End: end}, by: st.task.by, files: append(st.done.Files, result.Files...), counts: st.count.flush()}
+		if !st.opts.NoDigest {
+			p.rows = st.done.Rows
+		}
+		st.keep(ctx, p)
+		return nil
+	}
+	if left := (Span{Start: st.at, End: end}); !st.all && !left.IsEmpty(st.info.Order) {
+		st.keepUpTo(ctx, end)
+	}
+	return nil
 }
 
 // fileOptions are those of files of a tier.
@@ -231,25 +386,24 @@ func (r *run) cutOlder(span Span, w *tallyWriter) error {
 	return nil
 }
 
-// exportState writes what is in the span of a task, and is the rows of it where they are
-// not the writer's.
-func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *tallyWriter) (_ []digest.Row, rest *behind, err error) {
+// exportState writes what is in the span of a task.
+func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *tallyWriter) (rest *behind, err error) {
 	if t.by == introduced {
 		if err := r.cutOlder(t.span, w); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory, Locks: t.policy()}
 	cursor, err := r.read(ctx, s, req)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, cursor.Close()) }()
-	live := newLiveRows(r.info, t.span.Start, min(digest.RowBytes, r.opts.TargetFileBytes))
 	var count func(e *export.Entry) error
 	if req.Revisions && !r.opts.NoDigest {
+		w.live = newLiveRows(r.info, t.span.Start, min(digest.RowBytes, r.opts.TargetFileBytes))
 		count = func(e *export.Entry) error {
-			live.add(e)
+			w.live.add(e)
 			return nil
 		}
 	}
@@ -257,7 +411,7 @@ func (r *run) exportState(ctx context.Context, s export.Snapshot, t task, w *tal
 	if rest = r.split(&t, w, err); rest != nil {
 		err = nil
 	}
-	return live.rows(t.span.End), rest, err
+	return rest, err
 }
 
 // split makes the task end before the lock that it has met, and is what comes after; nil
@@ -295,7 +449,7 @@ func (r *run) exportChanges(ctx context.Context, s export.Snapshot, t task, w *t
 	return rest, err
 }
 
-// exportTold writes changes and counts them. Of a key with several revisions the newest
+// exportTold writes changes and counts them, for the ledger once they are stored. Of a key with several revisions the newest
 // one counts. Where a range reaches beyond a lock nothing was counted, for the whole task
 // is tried again.
 func (r *run) exportTold(ctx context.Context, s export.Snapshot, t task, req export.Request, w *tallyWriter) (rest *behind, err error) {
@@ -304,7 +458,8 @@ func (r *run) exportTold(ctx context.Context, s export.Snapshot, t task, req exp
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, changes.Close()) }()
-	part, order := r.ledger.part(), r.info.Order.WithDefaults()
+	w.part = r.ledger.part()
+	order := r.info.Order.WithDefaults()
 	var last, reach []byte // key of the point before, and farthest end of a range
 	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func(e *export.Entry) error {
 		if req.Revisions && !e.Kind.IsRange() {
@@ -316,36 +471,34 @@ func (r *run) exportTold(ctx context.Context, s export.Snapshot, t task, req exp
 		if e.Kind.IsRange() && order.Compare(reach, e.End) < 0 {
 			reach = append(reach[:0], e.End...)
 		}
-		return count(part, e, changes.Former())
+		return count(w.part, e, changes.Former())
 	})
 	if l := locked(err); l != nil && order.Compare(reach, l.Key[:order.Split(l.Key)]) <= 0 {
 		if rest = r.split(&t, w, err); rest != nil {
 			err = nil
 		}
 	}
-	if err == nil {
-		part.done()
-	}
 	return rest, err
 }
 
-// copy writes entries, each counted before. Deletes that a DeleteRange beside them
+// copy writes entries, and counts each once it is written: a file that it ends has what was
+// counted before. Deletes that a DeleteRange beside them
 // covers are counted only.
 func (r *run) copy(w *tallyWriter, entries export.Cursor, count func(*export.Entry) error) error {
 	order := r.info.Order.WithDefaults()
 	var gone []byte // end of the last DeleteRange
 	for entries.Next() {
 		e := entries.Entry()
-		if count != nil {
-			if err := count(e); err != nil {
-				return err
-			}
-		}
 		if e.Kind == export.DeleteRange && order.Compare(gone, e.End) < 0 {
 			gone = append(gone[:0], e.End...)
 		}
 		if e.Kind != export.Delete || r.info.Revisions || order.Compare(e.Key, gone) >= 0 {
 			if err := w.Add(e); err != nil {
+				return err
+			}
+		}
+		if count != nil {
+			if err := count(e); err != nil {
 				return err
 			}
 		}
@@ -369,6 +522,11 @@ func count(ledger *rowPart, e, former *export.Entry) error {
 func (d *draft) wrote(f sink.File) {
 	d.c.opts.Logger.Debug("stored file", "path", f.Path, "bytes", f.Size)
 	d.report.file(fileInfo(f))
+}
+
+func (r *run) wrote(f sink.File) {
+	r.vigil.progress()
+	r.draft.wrote(f)
 }
 
 func fileInfo(f sink.File) FileInfo {

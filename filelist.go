@@ -124,7 +124,23 @@ func readFileList(ctx context.Context, bucket *objectio.Bucket, m *Manifest) (*c
 }
 
 // readList reads one that is sealed under the key of m, if m has one.
-func readList(ctx context.Context, bucket *objectio.Bucket, m *Manifest, l FileList, object string) (_ *contents, err error) {
+func readList(ctx context.Context, bucket *objectio.Bucket, m *Manifest, l FileList, object string) (*contents, error) {
+	out, err := scanList(ctx, bucket, m, l, object)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(out.files)) != l.Files || int64(len(out.rows)) != l.Rows || int64(len(out.objects)) != l.Objects {
+		return nil, &CorruptError{
+			Object: object,
+			Want:   fmt.Sprintf("%d files, %d rows and %d objects", l.Files, l.Rows, l.Objects),
+			Got:    fmt.Sprintf("%d, %d and %d", len(out.files), len(out.rows), len(out.objects)),
+		}
+	}
+	return out, nil
+}
+
+// scanList reads what there is in a list, no more than l says.
+func scanList(ctx context.Context, bucket *objectio.Bucket, m *Manifest, l FileList, object string) (_ *contents, err error) {
 	key := m.key
 	if object != fileListObject(m.Path) {
 		key = nil
@@ -145,17 +161,14 @@ func readList(ctx context.Context, bucket *objectio.Bucket, m *Manifest, l FileL
 			return nil, listError(object, m, err)
 		}
 	}
-	if err := c.Err(); err != nil {
-		return nil, err
-	}
-	if int64(len(out.files)) != l.Files || int64(len(out.rows)) != l.Rows || int64(len(out.objects)) != l.Objects {
-		return nil, &CorruptError{
-			Object: object,
-			Want:   fmt.Sprintf("%d files, %d rows and %d objects", l.Files, l.Rows, l.Objects),
-			Got:    fmt.Sprintf("%d, %d and %d", len(out.files), len(out.rows), len(out.objects)),
-		}
-	}
-	return out, nil
+	return out, c.Err()
+}
+
+// describeList is what a manifest says of a list whose stored bytes these are, but for how
+// much it lists.
+func describeList(body []byte) (FileList, error) {
+	f, err := frame.Describe(body)
+	return FileList{Size: f.Size, Hash: f.Hash, IndexSize: f.IndexSize, IndexHash: f.IndexHash, Plain: f.Plain}, err
 }
 
 // listError tells a list that is too new from one that cannot be.

@@ -3,7 +3,6 @@ package varve_test
 import (
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +22,7 @@ const frozenCatalogV1 = "testdata/collections/v1-catalog"
 
 func frozenCatalogURL(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.FromSlash(frozenCatalogV1))
-	require.NoError(t, err)
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+	return thawed(t, frozenCatalogV1)
 }
 
 // frozenObjects are what a store has, with its rows.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -72,9 +71,7 @@ func frozenChainListing(n int) string {
 
 func frozenChainURL(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.FromSlash(frozenChainV1))
-	require.NoError(t, err)
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+	return thawed(t, frozenChainV1)
 }
 
 // TestFreezeChain writes the collection of chains, once.
@@ -108,8 +105,8 @@ func TestFreezeChain(t *testing.T) {
 // TestFrozenChainV1 reads, where it lies, what the first version with chains wrote.
 func TestFrozenChainV1(t *testing.T) {
 	t.Parallel()
-	before := filesUnder(t, frozenChainV1)
-	c, err := varve.OpenCollection(t.Context(), frozenChainURL(t), nil)
+	at := frozenChainURL(t)
+	c, err := varve.OpenCollection(t.Context(), at, nil)
 	require.NoError(t, err)
 	var all []varve.LayerInfo
 	for info, err := range c.Layers(t.Context()) {
@@ -134,5 +131,5 @@ func TestFrozenChainV1(t *testing.T) {
 		require.Equal(t, f.opts.Labels, layer.Manifest.Labels)
 	}
 	require.NoError(t, c.Close())
-	require.Equal(t, before, filesUnder(t, frozenChainV1), "reading wrote something")
+	requireUntouched(t, frozenChainV1, at)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,9 +23,7 @@ const frozenHistoryV1 = "testdata/collections/v1-history"
 
 func frozenHistoryURL(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.FromSlash(frozenHistoryV1))
-	require.NoError(t, err)
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+	return thawed(t, frozenHistoryV1)
 }
 
 // frozenMoments are in windows of the chain: of the full, and of all layers but the third.
@@ -75,8 +72,8 @@ func frozenText(state []export.Entry) string {
 // TestFrozenHistoryV1 reads, where it lies, what the first version with history wrote.
 func TestFrozenHistoryV1(t *testing.T) {
 	t.Parallel()
-	before := filesUnder(t, frozenHistoryV1)
-	c, err := varve.OpenCollection(t.Context(), frozenHistoryURL(t), nil)
+	place := frozenHistoryURL(t)
+	c, err := varve.OpenCollection(t.Context(), place, nil)
 	require.NoError(t, err)
 	listing, err := os.ReadFile(filepath.FromSlash(frozenHistoryV1 + ".txt"))
 	require.NoError(t, err)
@@ -108,5 +105,5 @@ func TestFrozenHistoryV1(t *testing.T) {
 	_, err = c.Verify(t.Context(), varve.Latest, &varve.VerifyOptions{Level: varve.VerifyRehearsal, Scratch: newStore(t, nil)})
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
-	require.Equal(t, before, filesUnder(t, frozenHistoryV1), "reading wrote something")
+	requireUntouched(t, frozenHistoryV1, place)
 }

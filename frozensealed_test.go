@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,9 +30,7 @@ const (
 
 func frozenSealedURL(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.FromSlash(frozenSealedV1))
-	require.NoError(t, err)
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+	return thawed(t, frozenSealedV1)
 }
 
 func frozenKeys() (all []varve.Key, sealers [][]varve.Key) {
@@ -82,10 +79,10 @@ func TestFreezeSealed(t *testing.T) {
 // TestFrozenSealedV1 reads, where it lies, what the first version that sealed layers wrote.
 func TestFrozenSealedV1(t *testing.T) {
 	t.Parallel()
-	before := filesUnder(t, frozenSealedV1)
+	at := frozenSealedURL(t)
 	all, sealers := frozenKeys()
 	for name, keys := range map[string][]varve.Key{"all": all, "passphrase": all[:1]} {
-		c, err := varve.OpenCollection(t.Context(), frozenSealedURL(t), &varve.CollectionOptions{Encryption: keys})
+		c, err := varve.OpenCollection(t.Context(), at, &varve.CollectionOptions{Encryption: keys})
 		require.NoError(t, err)
 		var layers []varve.LayerInfo
 		for info, err := range c.Layers(t.Context()) {
@@ -109,7 +106,7 @@ func TestFrozenSealedV1(t *testing.T) {
 		}
 		require.NoError(t, c.Close())
 	}
-	c, err := varve.OpenCollection(t.Context(), frozenSealedURL(t), &varve.CollectionOptions{Encryption: all[2:]})
+	c, err := varve.OpenCollection(t.Context(), at, &varve.CollectionOptions{Encryption: all[2:]})
 	require.NoError(t, err)
 	layer, err := c.Layer(t.Context(), varve.Latest)
 	require.NoError(t, err)
@@ -117,5 +114,5 @@ func TestFrozenSealedV1(t *testing.T) {
 	_, err = c.Restore(t.Context(), varve.Cluster(newStore(t, &memkv.Options{SingleRevision: true})), nil)
 	require.ErrorIs(t, err, varve.ErrWrongKey, "and not the first")
 	require.NoError(t, c.Close())
-	require.Equal(t, before, filesUnder(t, frozenSealedV1), "reading wrote something")
+	requireUntouched(t, frozenSealedV1, at)
 }

@@ -62,7 +62,7 @@ func historyMutants() []mutant {
 			{"compare.go", "if r.info.Revisions && e.Timestamp", "if r.c == nil && e.Timestamp"},
 		}, test: in("SpanWasLoaded")},
 		{name: "what is behind a lock is left out", edits: []edit{
-			{"export.go", "	e.queue.Retry(e.number([]task{rest.task})[0], e.opts.Locks.RetryDelay)\n", "	e.queue.Done()\n"},
+			{"export.go", "	e.queue.Retry(e.number([]task{*rest})[0], delay)\n", "	e.queue.Done()\n"},
 		}, test: in("LockGoesToTheTail")},
 		{name: "the lock is left out", edits: []edit{
 			{"export.go", "	t.span.End, rest.task.pushing = rest.task.span.Start, 0\n", "	rest.task.span.Start = append(slices.Clone(l.Key), 0)\n"},
@@ -72,7 +72,7 @@ func historyMutants() []mutant {
 			{"locks.go", "		return export.PushLocks\n", "		return export.SkipLocks\n"},
 		}, test: in("LockIsPushed")},
 		{name: "changes before a lock count twice", edits: []edit{
-			{"export.go", "	if err == nil {\n		part.done()\n	}\n", "	part.done()\n"},
+			{"export.go", "	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func", "	defer func() {\n		if err != nil {\n			r.ledger.join(w.part.take())\n		}\n	}()\n	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func"},
 		}, test: in("ToldChangesBehindLock")},
 	}
 }

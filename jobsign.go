@@ -19,7 +19,8 @@ const maxPause = 366 * 24 * time.Hour
 // jobSign is the last that was seen of a job.
 type jobSign struct {
 	objectio.Entry
-	until time.Time // it may be gone on with, by the bucket's clock; zero: it did not say
+	earlier []objectio.Entry // what it said before
+	until   time.Time        // it may be gone on with, by the bucket's clock; zero: it did not say
 }
 
 func (c *census) addJob(o objectio.Entry, rest string) {
@@ -29,8 +30,51 @@ func (c *census) addJob(o objectio.Entry, rest string) {
 	}
 	last := c.jobs[id]
 	if last == nil || o.ModTime.After(last.ModTime) || o.ModTime.Equal(last.ModTime) && len(o.Key) >= len(last.Key) {
-		c.jobs[id] = &jobSign{Entry: o} // of one moment the last number counts, and keys ascend
+		next := &jobSign{Entry: o} // of one moment the last number counts, and keys ascend
+		if last != nil {
+			next.earlier = append(last.earlier, last.Entry)
+		}
+		c.jobs[id] = next
+		return
 	}
+	last.earlier = append(last.earlier, o)
+}
+
+// pastJobs are the records of jobs that have ended long ago, the last of each apart: while
+// that is there the job is known to have ended. One that may be gone on with stays.
+func (c *census) pastJobs(ctx context.Context) (earlier, last []objectio.Entry, _ error) {
+	for _, id := range sortedKeys(c.jobs) {
+		sign := c.jobs[id]
+		if c.now.Sub(sign.ModTime) <= recordAge {
+			continue
+		}
+		ended, err := c.hasEnded(ctx, id, sign)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ended {
+			earlier, last = append(earlier, sign.earlier...), append(last, sign.Entry)
+		}
+	}
+	return earlier, last, nil
+}
+
+// hasEnded reports whether a job has said so, or is known to: of what runs, and was
+// committed or declared dead, only the last word is missing.
+func (c *census) hasEnded(ctx context.Context, id string, sign *jobSign) (bool, error) {
+	if _, _, err := parseJob(sign.Key); err != nil {
+		return false, nil
+	}
+	r, _, err := c.b.shownJobRecord(ctx, id, sign.Key)
+	if errors.Is(err, objectio.ErrNotExist) || isNoLayer(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	home := c.homes[r.Layer]
+	over := c.layers[r.Layer] != nil || home != nil && home.state == siteVoid
+	return r.State.Ended() || r.Kind == BackupJob && over, nil
 }
 
 // readJobs reads the last records of jobs whose layers are not committed. One that pauses

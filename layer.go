@@ -60,8 +60,18 @@ type Stats struct {
 	Requests        int64         `json:"requests,string"` // to storage, up to the manifest
 	Retries         int64         `json:"retries,string"`
 	Duration        time.Duration `json:"duration_nanos,string"`
-	Changes         ChangeSource  `json:"changes"`
+	Changes         ChangeSource  `json:"changes,omitzero"`
 	BasePinnedBytes int64         `json:"base_pinned_bytes,string"` // kept in the store for the next incremental
+}
+
+// plus adds up what is counted.
+func (s Stats) plus(t Stats) Stats {
+	s.Keys, s.Deletions, s.RangeKeys = s.Keys+t.Keys, s.Deletions+t.Deletions, s.RangeKeys+t.RangeKeys
+	s.Rows, s.IndexEntries = s.Rows+t.Rows, s.IndexEntries+t.IndexEntries
+	s.LogicalBytes, s.StoredBytes = s.LogicalBytes+t.LogicalBytes, s.StoredBytes+t.StoredBytes
+	s.CopiedBytes, s.SharedBytes = s.CopiedBytes+t.CopiedBytes, s.SharedBytes+t.SharedBytes
+	s.Files, s.Requests, s.Retries = s.Files+t.Files, s.Requests+t.Requests, s.Retries+t.Retries
+	return s
 }
 
 // ChangeSource says how what a layer holds was found.

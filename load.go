@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,12 +19,19 @@ import (
 
 // restore is one restore being done.
 type restore struct {
-	c       *Collection
-	targets Targets
-	opts    RestoreOptions
-	meter   *objectio.Meter
-	report  *reporter
-	begun   time.Time
+	c        *Collection
+	targets  Targets
+	opts     RestoreOptions
+	meter    *objectio.Meter
+	report   *reporter
+	begun    time.Time
+	job      string
+	vigil    *vigil
+	journal  *journal
+	lineage  string // that the destination gets; "": it keeps its own
+	reading  func() // ends that of the chain
+	ingester export.Ingester
+	made     *Restored // once it is committed
 
 	info    export.Info
 	spans   []Span // of the layers
@@ -61,6 +69,10 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 		return nil, &OptionError{Field: "Concurrency", Reason: "is negative"}
 	case opts.BytesPerSecond < 0:
 		return nil, &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
+	case opts.MaxPause < 0:
+		return nil, &OptionError{Field: "MaxPause", Reason: "is negative"}
+	case opts.StallAfter < 0:
+		return nil, &OptionError{Field: "StallAfter", Reason: "is negative"}
 	case len(opts.Rename) > 0 && !targets.named():
 		return nil, &OptionError{Field: "Rename", Reason: "is for Databases and Tables"}
 	case len(opts.Rewrite) > 0 && targets.kind != spansTarget:
@@ -73,11 +85,14 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 	if opts.Concurrency == 0 {
 		opts.Concurrency = 2 * runtime.GOMAXPROCS(0)
 	}
+	opts.MaxPause = cmp.Or(opts.MaxPause, defaultMaxPause)
+	opts.StallAfter = cmp.Or(opts.StallAfter, defaultStall)
+	job, err := newID(c.opts.Rand)
 	return &restore{
-		c: c, targets: targets, opts: opts, begun: c.opts.Now(),
+		c: c, targets: targets, opts: opts, begun: c.opts.Now(), job: job,
 		meter: objectio.NewMeter(opts.BytesPerSecond), report: newReporter(opts.Events, c.opts.Now),
-		left: map[*leveledFile]int{}, taken: map[string]bool{},
-	}, nil
+		vigil: &vigil{limit: opts.StallAfter}, left: map[*leveledFile]int{}, taken: map[string]bool{},
+	}, err
 }
 
 // check asks for every file that will be read whether it is there, so that a hole
@@ -121,6 +136,8 @@ func (r *restore) load(ctx context.Context, ingester export.Ingester) (err error
 			if gctx.Err() != nil {
 				return gctx.Err()
 			}
+			_, done := r.vigil.working(PhaseLoad, span)
+			defer done()
 			if err := do(); err != nil {
 				return fmt.Errorf("load %s: %w", span, err)
 			}
@@ -167,6 +184,7 @@ func (r *restore) expect(plan *loadPlan) int64 {
 // from. A file is done with when its last part is; one that several lists name is one
 // file all the same.
 func (r *restore) loaded(counts sink.Counts, files ...*leveledFile) {
+	r.vigil.progress()
 	for _, f := range r.finished(counts, files) {
 		r.report.add(f.Size)
 		if r.first(f) {
@@ -213,7 +231,7 @@ func (r *restore) done() *Restored {
 		From: tip.LayerInfo, AsOf: r.chain.AsOf, Spans: r.placedSpans, Proof: r.proof.kind(r.spans),
 		Objects: r.placed, Names: r.names, Skipped: r.skipped,
 		Stats: Stats{
-			Keys: r.counts.Sets, Deletions: r.counts.Deletes + r.counts.RangeDeletes, RangeKeys: r.counts.RangeKeys,
+			JobID: r.job, Keys: r.counts.Sets, Deletions: r.counts.Deletes + r.counts.RangeDeletes, RangeKeys: r.counts.RangeKeys,
 			LogicalBytes: r.counts.LogicalBytes, StoredBytes: r.stored, Files: int64(len(r.taken)),
 			Requests: r.meter.Requests(), Retries: r.meter.Retries(),
 			Duration: r.c.opts.Now().Sub(r.begun), Changes: tip.Stats.Changes,

@@ -3,6 +3,7 @@ package varve
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/merge"
@@ -22,7 +23,7 @@ func (r *restore) link(ctx context.Context, tables export.TableLoader, v view) e
 		return err
 	}
 	defer w.Abort()
-	if err := sink.Copy(ctx, r.bucket.Bucket, v.File, w); err != nil {
+	if err := sink.Copy(ctx, r.bucket.Bucket, v.File, passing{w, r.vigil}); err != nil {
 		return err
 	}
 	if err := w.Finish(); err != nil {
@@ -38,9 +39,32 @@ func (r *restore) merging(output merge.Output) merge.Options {
 	return merge.Options{Order: r.info.Order, AsOf: r.chain.within(), Output: output}
 }
 
+// openPiece opens the layers of a piece, merged, and watches that something comes.
+func (r *restore) openPiece(ctx context.Context, shelf *shelf, p piece, output merge.Output) (export.Cursor, error) {
+	src, err := openSource(ctx, shelf, p, r.merging(output))
+	if err != nil {
+		return nil, err
+	}
+	return &paced{Cursor: src, pass: func(int64) error {
+		r.vigil.progress()
+		return nil
+	}}, nil
+}
+
+// passing is a writer that tells of progress.
+type passing struct {
+	io.Writer
+	vigil *vigil
+}
+
+func (w passing) Write(p []byte) (int, error) {
+	w.vigil.progress()
+	return w.Writer.Write(p)
+}
+
 // merge adds the entries of a piece one by one, digesting them as they pass.
 func (r *restore) merge(ctx context.Context, ingester export.Ingester, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.merging(merge.State))
+	src, err := r.openPiece(ctx, shelf, p, merge.State)
 	if err != nil {
 		return err
 	}
@@ -92,7 +116,7 @@ func (l *movingLoader) Add(e *export.Entry) error {
 
 // reread digests a piece that is linked.
 func (r *restore) reread(ctx context.Context, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.merging(merge.State))
+	src, err := r.openPiece(ctx, shelf, p, merge.State)
 	if err != nil {
 		return err
 	}
@@ -107,7 +131,7 @@ const stackBytes = 8 << 20
 // stack merges a piece of upper levels to tables of the lowest of them, deletions
 // included.
 func (r *restore) stack(ctx context.Context, tables export.TableLoader, shelf *shelf, p piece) (err error) {
-	src, err := openSource(ctx, shelf, p, r.merging(merge.Changes))
+	src, err := r.openPiece(ctx, shelf, p, merge.Changes)
 	if err != nil {
 		return err
 	}

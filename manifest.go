@@ -23,6 +23,7 @@ type Manifest struct {
 	Chain      string `json:"chain"`            // the full at the beginning
 	Path       string `json:"path"`
 	Job        string `json:"job"`
+	Epoch      int    `json:"epoch,omitempty"` // how often another process has gone on with the job
 
 	Engine  string    `json:"engine"`
 	Lineage string    `json:"lineage"`

@@ -55,7 +55,7 @@ func TestMutants(t *testing.T) {
 }
 
 func allMutants() []mutant {
-	return slices.Concat(differenceMutants(), tableMutants(), layerMutants(), historyMutants(), versionedMutants(), catalogMutants(), retentionMutants(), sealedMutants(), compactMutants())
+	return slices.Concat(differenceMutants(), tableMutants(), layerMutants(), historyMutants(), versionedMutants(), catalogMutants(), retentionMutants(), sealedMutants(), compactMutants(), jobMutants())
 }
 
 // TestMutantsApply: each of them finds the code that it breaks.

@@ -18,7 +18,7 @@ import (
 // This file spells every object name of a collection:
 //
 //	varve.json
-//	<path>/progress/0
+//	<path>/progress/<n>, of which 0 is the claim
 //	<path>/data/<layer>-<task>-<file>.sst
 //	<path>/files.sst
 //	<path>/BACKUP_MANIFEST
@@ -29,7 +29,7 @@ import (
 //	verified/<layer>/<level>-<id>
 //	expired/<run>
 //	probe/<id>/<name>
-//	jobs/<id>/<name>
+//	jobs/<id>/<n>
 //
 // where <path> is 2006/01/02-150405.00 of a full's end, or the name it was given; an
 // incremental's is appended to that of its full.
@@ -266,6 +266,36 @@ func parseExpired(object string) (run string, err error) {
 		return "", fmt.Errorf("object %q: not the name of the record of an expiry", object)
 	}
 	return run, nil
+}
+
+// formatJob is the name of the n-th record of a job.
+func formatJob(job string, n int) string { return jobsPrefix + job + "/" + strconv.Itoa(n) }
+
+// parseJob reads what formatJob wrote.
+func parseJob(object string) (job string, n int, err error) {
+	rest, ok := strings.CutPrefix(object, jobsPrefix)
+	job, number, cut := strings.Cut(rest, "/")
+	n, atoiErr := strconv.Atoi(number)
+	if !ok || !cut || atoiErr != nil || checkID(job) != nil || n < 0 || formatJob(job, n) != object {
+		return "", 0, fmt.Errorf("object %q: not the name of a record of a job", object)
+	}
+	return job, n, nil
+}
+
+// checkpointObject is the name of a record of progress, from 1 on: 0 is the claim.
+func checkpointObject(layerPath string, n int) string {
+	return layerPath + "/" + progressName + strconv.Itoa(n)
+}
+
+// parseCheckpoint reads the name of a record of progress, or of a claim.
+func parseCheckpoint(object string) (layerPath string, n int, err error) {
+	layerPath, part, err := parsePart(object)
+	number, ok := strings.CutPrefix(part, progressName)
+	n, atoiErr := strconv.Atoi(number)
+	if err != nil || !ok || atoiErr != nil {
+		return "", 0, fmt.Errorf("object %q: not the name of a record of progress", object)
+	}
+	return layerPath, n, nil
 }
 
 var progressPattern = regexp.MustCompile(`^progress/(0|[1-9][0-9]{0,17})$`)

@@ -33,9 +33,11 @@ func (r *run) paced(ctx context.Context, c export.Cursor) export.Cursor {
 func (r *run) pass(ctx context.Context) func(n int64) error {
 	return func(n int64) error {
 		r.report.add(n)
+		r.vigil.progress()
 		if r.opts.Pace == nil {
 			return nil
 		}
+		defer r.vigil.asking()()
 		return r.opts.Pace(ctx, n)
 	}
 }

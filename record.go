@@ -39,6 +39,8 @@ const (
 	kindKey        recordKind = "varve.key"
 	kindVerified   recordKind = "varve.verified"
 	kindExpired    recordKind = "varve.expired"
+	kindJob        recordKind = "varve.job"
+	kindProgress   recordKind = "varve.progress"
 )
 
 // UnmarshalJSON insists on the members by their exact names, where encoding/json

@@ -22,11 +22,14 @@ func (v *verification) rehearse(ctx context.Context) error {
 	if m.Complete {
 		targets = Cluster(v.opts.Scratch)
 	}
-	_, err := v.c.Restore(ctx, targets, &RestoreOptions{
+	r, err := v.c.newRestore(targets, RestoreOptions{
 		From: m.Layer, Concurrency: v.opts.Concurrency, BytesPerSecond: v.opts.BytesPerSecond, SkipLocalityCheck: true,
 	})
+	if err == nil {
+		err = r.rehearse(ctx)
+	}
 	if err != nil {
-		return v.problem("rehearsal", err)
+		return v.problem("rehearsal", fmt.Errorf("restore from %s: %w", v.c.name, denied("read", "files", err)))
 	}
 	check := newRowCheck(v.content.order, v.content.rows)
 	check.stateOnly = true
@@ -34,6 +37,16 @@ func (v *verification) rehearse(ctx context.Context) error {
 		return v.problem("rehearsal", err)
 	}
 	return v.problem("rehearsal", check.compare("the rehearsed restore of layer "+m.Layer))
+}
+
+// rehearse restores, and is no job.
+func (r *restore) rehearse(ctx context.Context) (err error) {
+	if err := r.find(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.leave()) }()
+	_, err = r.restore(ctx)
+	return err
 }
 
 // scan digests spans of the scratch store.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/varvekv/varve/export"
 )
@@ -46,6 +47,11 @@ type RestoreOptions struct {
 	// the spans, and once for a whole store, before anything is written; its error ends the
 	// restore. nil: the caller may do everything.
 	Authorize func(ctx context.Context, p Privilege, o export.Object) error
+	// MaxPause is how long the job may be paused: then it fails. 0: 24 h.
+	MaxPause time.Duration
+	// StallAfter is how long nothing at all may come of storage or of the destination
+	// before the restore fails with a *StallError. 0: 15 min.
+	StallAfter time.Duration
 	// Events are told of progress.
 	Events *Events
 	// Collection is for Restore by URL; methods of Collection refuse it.
@@ -77,6 +83,23 @@ func Restore(ctx context.Context, targets Targets, collectionURL string, opts *R
 	return c.Restore(ctx, targets, &o)
 }
 
+// StartRestore begins to load the targets from the collection at a URL, which stays open
+// until the job has ended. See [Collection.StartRestore].
+func StartRestore(ctx context.Context, targets Targets, collectionURL string, opts *RestoreOptions) (*Job, error) {
+	o := valueOf(opts)
+	c, err := OpenCollection(ctx, collectionURL, o.Collection)
+	if err != nil {
+		return nil, err
+	}
+	o.Collection = nil
+	j, err := c.StartRestore(ctx, targets, &o)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	j.closeWhenEnded()
+	return j, nil
+}
+
 // Restore loads the targets into the store they name. Cluster restores a whole
 // store into an empty one, which gets a new lineage; Databases and Tables restore objects, as
 // the layer names them, to where the store has room for them; Spans restores just those.
@@ -84,35 +107,83 @@ func Restore(ctx context.Context, targets Targets, collectionURL string, opts *R
 // is cancelled, nothing is left behind, unless the error wraps
 // [export.ErrCommitAgain]: all of it is visible then and may not survive a crash. Nobody else may write to the spans
 // meanwhile.
+//
+// It is [Collection.StartRestore] waited for. If its process dies, the job is there to be
+// resumed.
 func (c *Collection) Restore(ctx context.Context, targets Targets, opts *RestoreOptions) (*Restored, error) {
-	r, err := c.newRestore(targets, valueOf(opts))
+	j, err := c.startRestore(ctx, ctx, targets, opts)
 	if err != nil {
-		return nil, fmt.Errorf("restore from %s: %w", c.name, err)
+		return nil, err
 	}
-	restored, err := r.restore(ctx)
+	status, err := j.Wait(context.WithoutCancel(ctx)) // the job ends when ctx does
+	return status.Restored, err
+}
+
+// StartRestore begins a restore and returns when the layers are found complete, there is
+// room for what they have, and the record of the job is durable. From then on ctx does not
+// matter: the job goes on until it ends, or is paused or canceled, or the collection is
+// closed. What [Collection.Restore] says of a restore holds for it.
+func (c *Collection) StartRestore(ctx context.Context, targets Targets, opts *RestoreOptions) (*Job, error) {
+	return c.startRestore(ctx, context.WithoutCancel(ctx), targets, opts)
+}
+
+// startRestore begins a job that is canceled when life ends.
+func (c *Collection) startRestore(ctx, life context.Context, targets Targets, opts *RestoreOptions) (*Job, error) {
+	r, err := c.newRestore(targets, valueOf(opts))
+	if err == nil {
+		err = r.begin(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("restore from %s: %w", c.name, denied("read", "files", err))
 	}
-	return restored, nil
+	return c.launch(life, r), nil
 }
 
-// restore is the whole of it. The destination is not touched before the layers are
-// found complete and there is room for what they have, and shows nothing before Commit.
-func (r *restore) restore(ctx context.Context) (_ *Restored, err error) {
-	if err := r.resolve(ctx); err != nil {
-		return nil, err
+// begin opens the destination, and ends with the record of the job.
+func (r *restore) begin(ctx context.Context) error {
+	if err := r.find(ctx); err != nil {
+		return err
 	}
-	defer r.c.reads(ctx, r.bucket, r.chain)()
+	if err := r.enter(ctx); err != nil {
+		return errors.Join(err, r.leave())
+	}
+	return nil
+}
+
+// find finds out what is restored and where to, and opens the destination, which is not
+// touched before the layers are found complete and there is room for what they have.
+func (r *restore) find(ctx context.Context) (err error) {
+	if r.targets.cluster() {
+		// The store's history is the backup's from here on and no longer its own.
+		if r.lineage, err = newID(r.c.opts.Rand); err != nil {
+			return err
+		}
+	}
+	if err := r.resolve(ctx); err != nil {
+		return err
+	}
+	return r.prepare(ctx)
+}
+
+// prepare makes sure that the layers are complete and stay, and that there is room for what
+// they have.
+func (r *restore) prepare(ctx context.Context) error {
+	r.reading = r.c.reads(context.WithoutCancel(ctx), r.bucket, r.chain)
 	if err := r.check(ctx); err != nil {
-		return nil, err
+		return errors.Join(err, r.leave())
 	}
 	if err := r.place(ctx); err != nil {
-		return nil, err
+		return errors.Join(err, r.leave())
 	}
-	ingester, err := r.begin(ctx)
-	if err != nil {
-		return nil, err
+	if err := r.open(ctx); err != nil {
+		return errors.Join(err, r.leave())
 	}
+	return nil
+}
+
+// restore is the rest of it. The destination shows nothing before Commit.
+func (r *restore) restore(ctx context.Context) (_ *Restored, err error) {
+	ingester := r.ingester
 	defer func() { err = errors.Join(err, ingester.Abort()) }()
 	if err := r.load(ctx, ingester); err != nil {
 		return nil, err
@@ -278,25 +349,23 @@ func (r *restore) canProve(m *Manifest) error {
 	return nil
 }
 
-// begin opens the destination, which refuses if it holds data.
-func (r *restore) begin(ctx context.Context) (export.Ingester, error) {
+// open opens the destination, which refuses if it holds data.
+func (r *restore) open(ctx context.Context) error {
 	if r.opts.VerifyOnly {
-		return discard{}, nil
+		r.ingester = discard{}
+		return nil
 	}
-	opts := export.IngestOptions{Spans: r.placedSpans, Replace: r.opts.Replace}
-	var nameErr, lineageErr error
-	opts.Name, nameErr = newID(r.c.opts.Rand)
-	if r.targets.cluster() {
-		// The store's history is the backup's from here on and no longer its own.
-		opts.Lineage, lineageErr = newID(r.c.opts.Rand)
-	}
-	if err := errors.Join(nameErr, lineageErr); err != nil {
-		return nil, err
+	name, err := newID(r.c.opts.Rand)
+	if err != nil {
+		return err
 	}
 	r.c.opts.Logger.Info("restore begins", "collection", r.c.name, "layer", r.chain.tip().ID, "as_of", r.chain.AsOf.String())
-	ingester, err := r.targets.store.Ingest(ctx, opts)
+	ingester, err := r.targets.store.Ingest(ctx, export.IngestOptions{
+		Name: name, Spans: r.placedSpans, Replace: r.opts.Replace, Lineage: r.lineage,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("destination: %w", err)
+		return fmt.Errorf("destination: %w", err)
 	}
-	return ingester, nil
+	r.ingester = ingester
+	return nil
 }

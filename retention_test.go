@@ -181,7 +181,7 @@ func (s *sleepers) expireOnce(rng *rand.Rand) {
 // requireFaulty accepts that storage failed, or slept.
 func (s *sleepers) requireFaulty(err error) {
 	text := err.Error()
-	if !errors.Is(err, faultblob.ErrInjected) && !strings.Contains(text, "injected") && !strings.Contains(text, "no progress in time") &&
+	if !errors.Is(err, faultblob.ErrInjected) && !strings.Contains(text, "injected") && !strings.Contains(text, "no progress in time") && !strings.Contains(text, "stands still") &&
 		!strings.Contains(text, "just written") && !errors.Is(err, context.Canceled) {
 		s.Errorf("expire: %v", err)
 	}

@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"sync"
 	"time"
 
 	"github.com/varvekv/varve/internal/objectio"
@@ -41,4 +42,55 @@ func (o RetryOptions) check() error {
 
 func (o RetryOptions) retry() objectio.Retry {
 	return objectio.Retry{Attempts: o.Attempts, First: o.MinBackoff, Most: o.MaxBackoff, Patience: o.AttemptTimeout}
+}
+
+// patience is for work that storage fails half way: the driver of a bucket repeats what
+// fails of a stream, and when it gives up, what is left of the work is begun again. Whatever
+// is done meanwhile makes it forget what failed.
+type patience struct {
+	opts RetryOptions
+
+	mu     sync.Mutex
+	failed int // times in a row
+}
+
+const (
+	defaultAttempts   = 6
+	defaultMinBackoff = 100 * time.Millisecond
+	defaultMaxBackoff = 10 * time.Second
+)
+
+func newPatience(o RetryOptions) *patience {
+	if o.Attempts == 0 {
+		o.Attempts = defaultAttempts
+	}
+	if o.MinBackoff == 0 {
+		o.MinBackoff = defaultMinBackoff
+	}
+	if o.MaxBackoff == 0 {
+		o.MaxBackoff = max(defaultMaxBackoff, o.MinBackoff)
+	}
+	return &patience{opts: o}
+}
+
+// next is how long to rest before what failed is tried again; false, if there is no point.
+func (p *patience) next() (time.Duration, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed++
+	if p.failed >= p.opts.Attempts {
+		return 0, false
+	}
+	rest := p.opts.MinBackoff
+	for range p.failed - 1 {
+		rest = min(2*rest, p.opts.MaxBackoff)
+	}
+	return rest, true
+}
+
+// progress says that something was done.
+func (p *patience) progress() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed = 0
 }

@@ -128,15 +128,23 @@ func (p *rowPart) flush() {
 
 func (p *rowPart) sum(row int, d digest.Digest) { p.sums[row] = p.sums[row].Add(d) }
 
-func (p *rowPart) done() {
+func (p *rowPart) done() { p.c.join(p.take()) }
+
+// take is what the part has to add to the whole, by row, since it was last asked.
+func (p *rowPart) take() map[int]digest.Digest {
 	p.flush()
-	p.row = -1
-	p.c.mu.Lock()
-	defer p.c.mu.Unlock()
-	for row, d := range p.sums {
-		p.c.got[row] = p.c.got[row].Add(d)
+	sums := p.sums
+	p.row, p.sums = -1, map[int]digest.Digest{}
+	return sums
+}
+
+// join adds what a part has taken.
+func (c *rowCheck) join(sums map[int]digest.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for row, d := range sums {
+		c.got[row] = c.got[row].Add(d)
 	}
-	clear(p.sums)
 }
 
 // bad are the numbers of the rows that differ.

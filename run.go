@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,17 @@ type run struct {
 	opts    BackupOptions
 	tasks   atomic.Int64 // numbers that were given to tasks, also those in vain
 
+	journal  *journal
+	saver    *saver
+	vigil    *vigil
+	patience *patience
+	earlier  Stats            // of earlier processes
+	course   course           // how what is written is found out
+	parts    []checkpointPart // that an earlier process wrote down
+	stock    []portion        // of these, what counts
+	frozen   export.Snapshot
+	made     atomic.Pointer[Layer] // once it is committed
+
 	info  export.Info
 	spans []Span
 	asOf  Timestamp
@@ -83,7 +95,9 @@ func (c *Collection) newRun(targets Targets, opts BackupOptions) (*run, error) {
 		return nil, err
 	}
 	d, err := c.newDraft(opts.BytesPerSecond, opts.Events)
-	return &run{draft: d, targets: targets, opts: opts, changes: Everything}, err
+	r := &run{draft: d, targets: targets, opts: opts, changes: Everything}
+	r.saver, r.vigil, r.patience = newSaver(r), &vigil{limit: opts.StallAfter}, newPatience(c.opts.Retry)
+	return r, err
 }
 
 func (o *BackupOptions) complete() error {
@@ -118,6 +132,12 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "TargetFileBytes", Reason: "is negative"}
 	case o.BytesPerSecond < 0:
 		return &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
+	case o.MaxPause < 0:
+		return &OptionError{Field: "MaxPause", Reason: "is negative"}
+	case o.CheckpointEvery < 0:
+		return &OptionError{Field: "CheckpointEvery", Reason: "is negative"}
+	case o.StallAfter < 0:
+		return &OptionError{Field: "StallAfter", Reason: "is negative"}
 	case codecs[o.Compression] == 0:
 		return &OptionError{Field: "Compression", Reason: fmt.Sprintf("%d is not known", o.Compression)}
 	case o.Audit && o.NoDigest:
@@ -146,6 +166,9 @@ func (o *BackupOptions) complete() error {
 		o.TargetFileBytes = defaultTargetFileBytes
 	}
 	o.TargetFileBytes = min(o.TargetFileBytes, maxTargetFileBytes)
+	o.MaxPause = cmp.Or(o.MaxPause, defaultMaxPause)
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, checkpointInterval)
+	o.StallAfter = cmp.Or(o.StallAfter, defaultStall)
 	o.Labels = maps.Clone(o.Labels)
 	return nil
 }
@@ -182,7 +205,9 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 	r.report.begin(PhaseAudit, digest.Total(written.rows).Bytes)
 	check := newRowCheck(r.info.Order, written.rows)
 	for _, span := range r.spans {
-		if err := scanSpan(ctx, s, r.info.Order, span, check, r.pass(ctx)); err != nil {
+		_, done := r.vigil.working(PhaseAudit, span)
+		err := scanSpan(ctx, s, r.info.Order, span, check, r.pass(ctx))
+		if done(); err != nil {
 			return fmt.Errorf("audit %s: %w", span, err)
 		}
 	}
@@ -190,27 +215,74 @@ func (r *run) audit(ctx context.Context, s export.Snapshot, written *contents) e
 	return check.compare("the export of layer " + r.layer.ID)
 }
 
-// commit makes the layer exist.
-func (r *run) commit(ctx context.Context, written *contents) (*Layer, error) {
-	list, objects, err := r.list(ctx, written)
-	if err != nil {
+// commit makes the layer exist. Its files are stored; then come the list of them,
+// the index entry, which alone means nothing, and the manifest, which is the
+// moment of truth.
+func (r *run) commit(ctx context.Context, written *contents, list FileList) (*Layer, error) {
+	var err error
+	if list.Size == 0 {
+		if list, err = r.writeListed(ctx, written); err != nil {
+			return nil, err
+		}
+	}
+	var objects FileList
+	if r.key != nil {
+		if objects, err = writeObjects(ctx, r.bucket.Bucket, r.layer, written.files); err != nil {
+			return nil, r.rival(err)
+		}
+	}
+	if err := r.create(ctx, formatIndex(r.layer), kindIndex, indexRecord{Layer: r.layer.ID}); err != nil {
 		return nil, err
 	}
 	m := r.manifest(written, list)
 	r.sealManifest(m, written, objects)
 	m.Stats.BasePinnedBytes = r.pinned(ctx)
 	layer, err := r.publish(ctx, m, written, r.info.Order)
+	if errors.Is(err, objectio.ErrExist) {
+		if head, peekErr := r.bucket.Peek(ctx, manifestObject(r.layer.Path), recordHead); peekErr == nil && !isVoid(head) {
+			return nil, r.rival(err)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	r.made.Store(layer)
 	r.c.opts.Logger.Info("backup committed", "collection", r.c.name, "layer", layer.ID, "path", layer.Path,
 		"keys", m.Stats.Keys, "stored_bytes", m.Stats.StoredBytes, "duration", m.Stats.Duration)
 	return layer, nil
 }
 
+// writeListed stores the file list. A large one is looked at again, for of two that are
+// equally long, of two processes that are at this job, storage does not tell which is there.
+func (r *run) writeListed(ctx context.Context, written *contents) (FileList, error) {
+	list, err := writeFileList(ctx, r.bucket.Bucket, r.layer, r.key, written)
+	if err != nil || list.Size <= maxWhole {
+		return list, r.rival(err)
+	}
+	object := fileListObject(r.layer.Path)
+	reader, err := sink.Open(ctx, r.bucket.Bucket, sink.Form{}, list.object(object).Under(r.key))
+	if err != nil {
+		return list, storageError("read", object, err)
+	}
+	return list, reader.Close()
+}
+
+// maxWhole is up to which size an object that is found in the place of another is told
+// from it by its bytes.
+const maxWhole = 4 << 20
+
+// rival says of an object that is there who has written it: another process that is at this
+// job.
+func (r *run) rival(err error) error {
+	if errors.Is(err, objectio.ErrExist) {
+		return fmt.Errorf("%w: %w: %w", errLost, ErrConflict, err)
+	}
+	return err
+}
+
 func (r *run) manifest(written *contents, list FileList) *Manifest {
 	m := &Manifest{
-		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job,
+		Collection: r.bucket.id, Layer: r.layer.ID, Chain: r.layer.ChainID, Path: r.layer.Path, Job: r.job, Epoch: r.journal.epoch,
 		Engine: r.info.Engine, Lineage: r.info.Lineage,
 		Start: r.layer.Start, End: r.layer.End, Oldest: r.oldest(),
 		Parent: r.layer.ParentID, Complete: r.targets.cluster(), Spans: r.spans, Introduced: r.introduced,
@@ -229,6 +301,7 @@ func (r *run) manifest(written *contents, list FileList) *Manifest {
 	}
 	m.Stats.Changes = r.changes
 	r.account(m, written)
+	m.Stats.Requests, m.Stats.Retries = r.earlier.Requests+m.Stats.Requests, r.earlier.Retries+m.Stats.Retries
 	return m
 }
 

@@ -153,6 +153,8 @@ func (r *run) scanSegments(ctx context.Context, s export.Snapshot, all []segment
 	for i := range all {
 		for j, p := range pieces[i] {
 			g.Go(func() (err error) {
+				_, done := r.vigil.working(PhaseDigest, p.span)
+				defer done()
 				// What was exported before has met all locks that there can be.
 				if rows[i][j], err = r.scanRows(gctx, s, p.span, export.PushLocks); err != nil {
 					return fmt.Errorf("digest %s: %w", p.span, err)

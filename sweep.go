@@ -69,7 +69,7 @@ func (e *expiry) sweepDead(ctx context.Context, c *census, p *site) error {
 }
 
 // sweepSmall deletes what means nothing any more: references of readers that are long
-// gone, whatever was said about layers that are, and records of runs long ago.
+// gone, whatever was said about layers that are, and records of runs and jobs long ago.
 func (e *expiry) sweepSmall(ctx context.Context, c *census) error {
 	var out []objectio.Entry
 	for _, r := range c.refs {
@@ -105,8 +105,17 @@ func (e *expiry) sweepSmall(ctx context.Context, c *census) error {
 			out = append(out, p.parts...)
 		}
 	}
-	if err := e.delete(ctx, out); e.gaveUp(ctx) {
+	earlier, last, err := c.pastJobs(ctx)
+	if err != nil {
 		return err
+	}
+	for _, stage := range [][]objectio.Entry{append(out, earlier...), last} {
+		if err := e.delete(ctx, stage); err != nil {
+			if e.gaveUp(ctx) {
+				return err
+			}
+			return nil
+		}
 	}
 	return nil
 }

@@ -121,6 +121,9 @@ func (r *run) copyTables(ctx context.Context, s export.Snapshot, t task, w *tall
 		at := len(copied)
 		store := func() (err error) {
 			files[at], err = r.copyTable(gctx, table, formatData(r.layer.Path, r.layer.ID, t.number, i), facts)
+			if err == nil {
+				r.saver.copied(gctx, files[at])
+			}
 			return err
 		}
 		rows, copied = append(rows, read...), append(copied, table)

@@ -62,6 +62,16 @@ func (t *tally) join(part *tally) {
 	}
 }
 
+// flush is what was counted since the last call.
+func (t *tally) flush() map[uint64]ObjectCounts {
+	if t == nil {
+		return nil
+	}
+	counts := t.counts
+	t.counts = map[uint64]ObjectCounts{}
+	return counts
+}
+
 func (t *tally) add(e *export.Entry) { t.count(e, 1) }
 
 // remove takes back a set that is not there any more.
@@ -131,10 +141,16 @@ func (c ObjectCounts) plus(d ObjectCounts) ObjectCounts {
 type tallyWriter struct {
 	*sink.Writer
 	tally *tally
+	part  *rowPart  // of the ledger, of changes that tell what they replaced
+	live  *liveRows // of a state with its history
 }
 
-// Add writes and counts an entry.
+// Add writes and counts an entry. What is told of a file that it ends is not counted with
+// the entry, which lies in the next one.
 func (w *tallyWriter) Add(e *export.Entry) error {
+	if err := w.Writer.Add(e); err != nil {
+		return err
+	}
 	w.tally.add(e)
-	return w.Writer.Add(e)
+	return nil
 }

@@ -131,6 +131,15 @@ func (w *Writer) EndAt(at []byte) bool {
 	return true
 }
 
+// Rows are those that have ended. When Options.Wrote is told of a file, they are all that
+// the writer has digested up to the end of that.
+func (w *Writer) Rows() []digest.Row { return w.rower.Rows() }
+
+// Crosses reports whether a range that was added begins before the key at and ends behind it.
+func (w *Writer) Crosses(at []byte) bool {
+	return slices.ContainsFunc(w.held, func(e export.Entry) bool { return w.ord.Compare(e.End, at) > 0 })
+}
+
 // Finish ends the last file and returns what was written.
 func (w *Writer) Finish() (Result, error) {
 	if w.err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -172,8 +173,33 @@ func (s *shelf) wrong(key string) string {
 		return ""
 	case expiredDir, probeDir:
 		return ""
+	case jobsDir:
+		return s.wrongRecord(rest)
 	}
 	return s.wrongPart(key)
+}
+
+// wrongRecord says why the record of a job must stay: unless its last one says that it has
+// ended, or what it was to make is there or never will be.
+func (s *shelf) wrongRecord(rest string) string {
+	job, _, _ := strings.Cut(rest, "/")
+	last, newest := "", -1
+	for _, key := range s.keys {
+		number, ok := strings.CutPrefix(key, jobsDir+job+"/")
+		if n, err := strconv.Atoi(number); ok && err == nil && n > newest {
+			last, newest = key, n
+		}
+	}
+	var facts struct{ State, Layer string }
+	s.read(last, &facts)
+	ended := slices.Contains([]string{"canceled", "failed", "succeeded"}, facts.State)
+	switch {
+	case !ended && !s.committed(facts.Layer) && !s.dead(facts.Layer):
+		return " of a job that may be gone on with"
+	case s.b.now != nil && s.b.now().Sub(s.b.dated(s.prefix+last, time.Time{})) < minAge:
+		return " of a job that has ended just now"
+	}
+	return ""
 }
 
 func (s *shelf) wrongEntry(layer string) string {

@@ -48,6 +48,7 @@ const (
 	verifiedDir   = "verified/"
 	expiredDir    = "expired/"
 	probeDir      = "probe/"
+	jobsDir       = "jobs/"
 	collectionKey = "varve.json"
 )
 

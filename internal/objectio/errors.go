@@ -75,6 +75,13 @@ func denied(err error) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
+// Transient reports whether err is of a request that may well succeed when it is made
+// again: storage failed, or did not answer. Errors that are no request's are not.
+func Transient(err error) bool {
+	var e *opError
+	return errors.As(err, &e) && e.kind == nil && transient(e.cause)
+}
+
 // transient reports whether the same request may well succeed when it is repeated,
 // provided that the caller's context goes on: a driver's own may have ended.
 func transient(err error) bool {

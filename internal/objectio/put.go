@@ -54,6 +54,11 @@ func (b *Bucket) putWhole(ctx context.Context, key string, body []byte) (int64, 
 	for n := 0; ; n++ {
 		err := b.createOnce(ctx, key, body)
 		size, sizeErr := b.Size(ctx, key)
+		if err != nil && sizeErr == nil && size == int64(len(body)) {
+			if stored, readErr := b.Peek(ctx, key, size+1); readErr == nil && !bytes.Equal(stored, body) {
+				return size, &opError{op: "put", key: key, kind: ErrExist, cause: err}
+			}
+		}
 		if err == nil || !b.resend(ctx, n, err, sizeErr) {
 			return size, putError(ctx, key, err, int64(len(body)), size, sizeErr)
 		}

@@ -11,7 +11,8 @@ import (
 // next is taken.
 const uploadPatience = 5
 
-var errStalled = errors.New("storage made no progress in time")
+// ErrStalled says that storage took no bytes, or sent none, for too long.
+var ErrStalled = errors.New("storage made no progress in time")
 
 // watch ends a context when something takes too long. It is used by one goroutine
 // at a time.
@@ -25,7 +26,7 @@ type watch struct {
 // newWatch watches nothing until begin is called. It must be closed.
 func newWatch(parent context.Context, patience time.Duration) *watch {
 	ctx, cancel := context.WithCancelCause(parent)
-	timer := time.AfterFunc(patience, func() { cancel(errStalled) })
+	timer := time.AfterFunc(patience, func() { cancel(ErrStalled) })
 	timer.Stop()
 	return &watch{ctx: ctx, patience: patience, cancel: cancel, timer: timer}
 }
@@ -35,8 +36,8 @@ func (w *watch) end()   { w.timer.Stop() }
 
 // why is err, or what made the watch cause it.
 func (w *watch) why(err error) error {
-	if err != nil && errors.Is(context.Cause(w.ctx), errStalled) {
-		return errStalled
+	if err != nil && errors.Is(context.Cause(w.ctx), ErrStalled) {
+		return ErrStalled
 	}
 	return err
 }

@@ -1,0 +1,370 @@
+package varve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/varvekv/varve/internal/digest"
+	"github.com/varvekv/varve/internal/objectio"
+	"github.com/varvekv/varve/internal/seal"
+	"github.com/varvekv/varve/sink"
+)
+
+// A backup writes down now and then what of it is stored: objects whose upload has ended,
+// and of which storage has said how long they are. Whoever goes on with it trusts these
+// records alone; whatever else lies at its path is named by nothing. A record that cannot
+// be written, or read, costs to store that part again, and nothing else.
+
+const (
+	// checkpointInterval is how often that is.
+	checkpointInterval = time.Minute
+	// alwaysBelow is the interval from which on every file is worth a record.
+	alwaysBelow = time.Second
+	// maxPending is how many portions may wait for the next record.
+	maxPending = 4096
+	// silence is how many intervals a backup may go without a record, so that others see
+	// that it lives.
+	silence = 5
+)
+
+// portion is a part of what a layer must hold, all of which is stored.
+type portion struct {
+	span   Span
+	by     method
+	files  []sink.File
+	rows   []digest.Row
+	counts map[uint64]ObjectCounts
+	sums   map[int]digest.Digest // what changes have added to segments
+}
+
+// checkpointRecord is what of a record of progress is not sealed.
+type checkpointRecord struct {
+	Layer string          `json:"layer"`
+	Job   string          `json:"job"`
+	Epoch int             `json:"epoch"`
+	At    time.Time       `json:"at"`
+	Part  *checkpointPart `json:"part,omitempty"` // nil: it is sealed
+}
+
+// checkpointPart is what is stored since the record before.
+type checkpointPart struct {
+	Plan     string          `json:"plan"` // hash of what the portions are portions of
+	Course   course          `json:"course,omitempty"`
+	Portions []portionRecord `json:"portions,omitempty"`
+	Tables   []sink.File     `json:"tables,omitempty"` // that were copied for portions to come
+	Requests int64           `json:"requests,string"`
+	Retries  int64           `json:"retries,string"`
+}
+
+// portionRecord is a portion as it is stored.
+type portionRecord struct {
+	Span   Span                    `json:"span"`
+	By     string                  `json:"by"`
+	Files  []sink.File             `json:"files,omitempty"`
+	Rows   []listedRow             `json:"rows,omitempty"`
+	Counts map[uint64]ObjectCounts `json:"counts,omitempty"`
+	Sums   map[int]listedRow       `json:"sums,omitempty"`
+}
+
+var methodNames = map[method]string{wholeState: "state", introduced: "introduced", toldChange: "changes", comparison: "comparison"}
+
+func listRow(start []byte, d digest.Digest) listedRow {
+	return listedRow{Start: start, State: d.State, Revisions: d.Revisions, Keys: d.Keys, Bytes: d.Bytes}
+}
+
+func (l listedRow) digest() digest.Digest {
+	return digest.Digest{State: l.State, Revisions: l.Revisions, Keys: l.Keys, Bytes: l.Bytes}
+}
+
+func (p *portion) record() portionRecord {
+	out := portionRecord{Span: p.span, By: methodNames[p.by], Files: p.files, Counts: p.counts}
+	for _, row := range p.rows {
+		out.Rows = append(out.Rows, listRow(row.Start, row.Digest))
+	}
+	for i, d := range p.sums {
+		if out.Sums == nil {
+			out.Sums = map[int]listedRow{}
+		}
+		out.Sums[i] = listRow(nil, d)
+	}
+	return out
+}
+
+func (p portionRecord) portion() (portion, error) {
+	out := portion{span: p.Span, by: -1, files: p.Files, counts: p.Counts}
+	for by, name := range methodNames {
+		if name == p.By {
+			out.by = by
+		}
+	}
+	if out.by < 0 {
+		return out, fmt.Errorf("a portion by %q", p.By)
+	}
+	for _, row := range p.Rows {
+		out.rows = append(out.rows, digest.Row{Start: row.Start, Digest: row.digest()})
+	}
+	for i, row := range p.Sums {
+		if out.sums == nil {
+			out.sums = map[int]digest.Digest{}
+		}
+		out.sums[i] = row.digest()
+	}
+	return out, nil
+}
+
+// saver writes those records. It is safe for concurrent use.
+type saver struct {
+	r    *run
+	lost func(error)         // ends the run, which another has taken over
+	turn *semaphore.Weighted // records are written one after the other
+	due  atomic.Bool
+
+	mu       sync.Mutex
+	plan     string
+	portions []portion
+	tables   []sink.File
+	next     int // number of the next record
+	begun    bool
+}
+
+func newSaver(r *run) *saver {
+	s := &saver{r: r, turn: semaphore.NewWeighted(1), next: 1}
+	s.due.Store(s.always())
+	return s
+}
+
+func (s *saver) always() bool { return s.r.opts.CheckpointEvery < alwaysBelow }
+
+// begin says what the portions to come are portions of. Another plan than before is written
+// down at once, for what an earlier one has brought does not count any more.
+func (s *saver) begin(ctx context.Context, plan string) {
+	s.mu.Lock()
+	again := s.begun && s.plan != plan
+	if s.plan != plan {
+		s.portions, s.tables = nil, nil
+	}
+	s.plan, s.begun = plan, true
+	s.mu.Unlock()
+	if again {
+		s.save(ctx, true)
+	}
+}
+
+// keep takes a portion, and writes all that there are if it is time. The portion is stored:
+// what goes wrong here is only worth a warning.
+func (s *saver) keep(ctx context.Context, p portion) {
+	s.mu.Lock()
+	s.portions = append(s.portions, p)
+	full := len(s.portions) >= maxPending
+	s.mu.Unlock()
+	if full || s.due.Load() {
+		s.save(ctx, false)
+	}
+}
+
+// copied takes a table that is stored before the rest of its portion is.
+func (s *saver) copied(ctx context.Context, f sink.File) {
+	s.mu.Lock()
+	s.tables = append(s.tables, f)
+	s.mu.Unlock()
+	if s.due.Load() {
+		s.save(ctx, false)
+	}
+}
+
+// take is what there is to write.
+func (s *saver) take() (portions []portion, tables []sink.File, plan string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	portions, tables = s.portions, s.tables
+	s.portions, s.tables = nil, nil
+	return portions, tables, s.plan, s.next
+}
+
+// back takes what could not be written for the next record.
+func (s *saver) back(plan string, portions []portion, tables []sink.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.plan == plan {
+		s.portions, s.tables = append(portions, s.portions...), append(tables, s.tables...)
+	}
+}
+
+// save writes a record, if there is anything to say or it must be said that the run lives.
+func (s *saver) save(ctx context.Context, always bool) {
+	if s.turn.Acquire(ctx, 1) != nil {
+		return
+	}
+	defer s.turn.Release(1)
+	portions, tables, plan, n := s.take()
+	if len(portions) == 0 && len(tables) == 0 && !always {
+		return
+	}
+	s.due.Store(s.always())
+	err := s.write(ctx, portions, tables, plan, n)
+	if err == nil {
+		return
+	}
+	s.back(plan, portions, tables)
+	switch {
+	case errors.Is(err, errLost):
+		s.lost(err)
+	case ctx.Err() == nil:
+		s.r.c.opts.Logger.WarnContext(ctx, "progress is not written down", "collection", s.r.c.name, "job", s.r.job, "error", err)
+	}
+}
+
+// maxRivals is how many records of one who does not know yet that he has lost the job are
+// passed over.
+const maxRivals = 64
+
+// write stores a record under the next number that is free.
+func (s *saver) write(ctx context.Context, portions []portion, tables []sink.File, plan string, n int) error {
+	part := &checkpointPart{Plan: plan, Course: s.r.course, Tables: tables, Requests: s.r.earlier.Requests + s.r.meter.Requests(), Retries: s.r.earlier.Retries + s.r.meter.Retries()}
+	for i := range portions {
+		part.Portions = append(part.Portions, portions[i].record())
+	}
+	for range maxRivals {
+		err := s.r.createCheckpoint(ctx, n, part)
+		if !errors.Is(err, objectio.ErrExist) {
+			s.mu.Lock()
+			s.next = n + 1 // also if it failed: it may be there
+			s.mu.Unlock()
+			return err
+		}
+		if err := s.r.journal.holds(ctx); err != nil {
+			return err
+		}
+		n++
+	}
+	return fmt.Errorf("checkpoint %d of %s: too many are there", n, s.r.layer.Path)
+}
+
+func (r *run) createCheckpoint(ctx context.Context, n int, part *checkpointPart) error {
+	body := checkpointRecord{Layer: r.layer.ID, Job: r.job, Epoch: r.journal.epoch, At: r.c.opts.Now().UTC()}
+	object := checkpointObject(r.layer.Path, n)
+	if r.key == nil {
+		body.Part = part
+		return r.create(ctx, object, kindProgress, body)
+	}
+	b, err := encodeSealed(kindProgress, nil, body, part, r.key, object)
+	if err != nil {
+		return err
+	}
+	return storageError("write", object, r.bucket.Create(ctx, object, b))
+}
+
+// saves writes records in time until the function that it returns is called.
+func (s *saver) saves(ctx context.Context) (end func()) {
+	stopping, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(max(s.r.opts.CheckpointEvery, alwaysBelow))
+		defer ticker.Stop()
+		for quiet := 1; ; quiet++ {
+			select {
+			case <-stopping.Done():
+				return
+			case <-ticker.C:
+			}
+			_, _, _, before := s.peek()
+			s.due.Store(true)
+			s.save(stopping, quiet >= silence)
+			if _, _, _, after := s.peek(); after != before {
+				quiet = 0
+			}
+		}
+	})
+	return func() {
+		stop()
+		wg.Wait()
+	}
+}
+
+func (s *saver) peek() (portions []portion, tables []sink.File, plan string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.portions, s.tables, s.plan, s.next
+}
+
+// readCheckpoints are the records of progress at a path that can be read, of the job, and
+// the number of the next. One that is damaged is passed over.
+func (r *run) readCheckpoints(ctx context.Context) (parts []checkpointPart, next int, err error) {
+	type numbered struct {
+		n, epoch int
+		part     checkpointPart
+	}
+	var all []numbered
+	next = 1
+	prefix := r.layer.Path + "/" + progressName
+	for o, err := range r.bucket.List(ctx, prefix) {
+		if err != nil {
+			return nil, 0, storageError("list", prefix, err)
+		}
+		layerPath, n, err := parseCheckpoint(o.Key)
+		if err != nil || n == 0 || layerPath != r.layer.Path {
+			continue
+		}
+		next = max(next, n+1)
+		epoch, part, err := r.readCheckpoint(ctx, o.Key)
+		if err != nil {
+			if !isNoLayer(err) {
+				return nil, 0, err
+			}
+			r.c.opts.Logger.WarnContext(ctx, "progress is not known", "collection", r.c.name, "job", r.job, "error", err)
+			continue
+		}
+		all = append(all, numbered{n, epoch, *part})
+	}
+	slices.SortFunc(all, func(a, b numbered) int { return a.n - b.n })
+	for _, one := range all {
+		parts = append(parts, one.part)
+	}
+	return parts, next, nil
+}
+
+func (r *run) readCheckpoint(ctx context.Context, object string) (epoch int, _ *checkpointPart, err error) {
+	b, err := r.bucket.Get(ctx, object, maxManifest)
+	if err != nil {
+		return 0, nil, storageError("read", object, err)
+	}
+	rec, err := parseRecord(object, b, kindProgress)
+	if err != nil {
+		return 0, nil, err
+	}
+	var body checkpointRecord
+	if err := rec.decode(object, &body); err != nil {
+		return 0, nil, err
+	}
+	part := body.Part
+	if rec.Sealed != nil && r.key != nil {
+		part = new(checkpointPart)
+		if err := rec.open(object, r.key, part); err != nil {
+			return 0, nil, err
+		}
+	}
+	if body.Layer != r.layer.ID || body.Job != r.job || part == nil || (rec.Sealed == nil) != (r.key == nil) {
+		return 0, nil, &CorruptError{Object: object, Want: "progress of job " + r.job, Got: "that of " + body.Job}
+	}
+	for i := range part.Portions {
+		under(part.Portions[i].Files, r.layer.ID, r.key)
+	}
+	under(part.Tables, r.layer.ID, r.key)
+	return body.Epoch, part, nil
+}
+
+// under gives files of a layer its key.
+func under(files []sink.File, layer string, key *seal.DataKey) {
+	for i := range files {
+		if files[i].Layer == layer {
+			files[i] = files[i].Under(key)
+		}
+	}
+}
