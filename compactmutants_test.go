@@ -13,7 +13,7 @@ func compactMutants() []mutant {
 			{"window.go", "case len(m.Introduced) > 0 || !m.isAbout(below):", "case false:"},
 		}, test: inRoot("CompactHistory")},
 		{name: "history reaches over layers that have none", edits: []edit{
-			{"window.go", "case m.Oldest != m.Start:", "case m.Oldest == m.End:"},
+			{"window.go", "case m.Oldest != m.Start:", "case m.Oldest != m.Start && m.Layer == \"\":"},
 		}, test: inRoot("CompactHistory")},
 		{name: "history is that of the last layer", edits: []edit{
 			{"window.go", "		oldest = below.Oldest\n", "		return oldest\n"},
