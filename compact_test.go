@@ -84,13 +84,13 @@ func TestCompact(t *testing.T) {
 				s.change(i)
 				s.opts.Into = varve.Latest
 			}
+			s.compacted(varve.Latest, varve.CompactOptions{First: layers[3].ID})
+			s.requireWhole() // and what was backed up is the latest
 			window := s.compacted(layers[3].ID, varve.CompactOptions{First: layers[2].ID})
 			require.Equal(t, layers[1].ID, window.ParentID)
 			require.Equal(t, layers[3].Manifest.Digest, window.Manifest.Digest)
 			require.Equal(t, []string{layers[2].ID, layers[3].ID}, window.Manifest.Covers)
 			s.requireWhole()
-			s.compacted(varve.Latest, varve.CompactOptions{First: layers[3].ID})
-			s.requireWhole() // and what was backed up is the latest
 			full := s.compacted(varve.Latest, varve.CompactOptions{})
 			require.True(t, full.Full())
 			require.Equal(t, layers[4].ID, full.Manifest.StandsFor)

@@ -2,26 +2,25 @@ package varve_test
 
 // compactMutants break what is made of layers that are merged, and what is made of that.
 func compactMutants() []mutant {
-	history := []string{".", "^TestModelOfHistory$", "-model.seed=1", "-model.time=3m"}
 	return []mutant{
 		{name: "a window forgets what was deleted", vital: true, edits: []edit{
 			{"compactplan.go", "	return merge.Changes\n", "	return merge.State\n"},
 		}, test: inRoot("Compact")},
 		{name: "a window does not say what it introduces", edits: []edit{
 			{"window.go", "	return subtractSpans(m.order, m.last().Spans, older)\n", "	return nil\n"},
-		}, test: history},
+		}, test: inRoot("CompactHistory")},
 		{name: "history reaches over what was introduced", edits: []edit{
 			{"window.go", "case len(m.Introduced) > 0 || !m.isAbout(below):", "case false:"},
-		}, test: history},
+		}, test: inRoot("CompactHistory")},
 		{name: "history reaches over layers that have none", edits: []edit{
-			{"window.go", "case m.Oldest != m.Start:", "case m.Oldest == m.End:"},
-		}, test: history},
+			{"window.go", "case m.Oldest != m.Start:", "case m.Oldest != m.Start && m.Layer == \"\":"},
+		}, test: inRoot("CompactHistory")},
 		{name: "history is that of the last layer", edits: []edit{
 			{"window.go", "		oldest = below.Oldest\n", "		return oldest\n"},
-		}, test: history},
+		}, test: inRoot("CompactHistory")},
 		{name: "history is merged like a state", vital: true, edits: []edit{
 			{"compactplan.go", "		return merge.History\n", "		return merge.Changes\n"},
-		}, test: history},
+		}, test: inRoot("CompactHistory")},
 		{name: "a merge with history leaves out what a range deleted", edits: []edit{
 			{"internal/merge/merge.go", "return c.opts.Output == History || !c.deleted", "return !c.deleted"},
 		}, test: []string{"./internal/merge", "^TestHistoryStandsForItsLevels$"}},
