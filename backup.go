@@ -110,6 +110,8 @@ type BackupOptions struct {
 	Events *Events
 	// Collection is for Backup by URL; methods of Collection refuse it.
 	Collection *CollectionOptions
+
+	scheduled bool // by a Schedule
 }
 
 // Backup takes a backup of the targets into the collection at a URL, which is made

@@ -58,10 +58,11 @@ type JobStatus struct {
 	Restored *Restored // of a restore that succeeded, in this process
 	Err      error
 
-	Kind    JobKind
-	LayerID string // that it writes, or restores
-	Path    string
-	Begun   time.Time
+	Kind      JobKind
+	Scheduled bool   // by a Schedule
+	LayerID   string // that it writes, or restores
+	Path      string
+	Begun     time.Time
 	// LastSeen is when the job last said anything, by the bucket's clock, and Orphaned
 	// that it runs and has not for long: its process has died, or is about to say so.
 	LastSeen time.Time

@@ -31,6 +31,7 @@ func (r *run) enter(ctx context.Context) error {
 	}
 	r.journal = newJournal(r.bucket, r.c.opts.Now, jobRecord{
 		Job: r.job, Kind: BackupJob, Begun: r.begun.UTC(), Holder: holder, Layer: r.layer.ID, Path: r.layer.Path, Keys: r.wrapped,
+		Scheduled: r.opts.scheduled,
 	}, r.key)
 	return r.journal.append(ctx, JobRunning, 0, jobDetail{Spec: r.spec()})
 }
@@ -86,6 +87,7 @@ func (r *run) again(ctx context.Context) (work, error) {
 // fill implements work.
 func (r *run) fill(s *JobStatus) {
 	r.report.fill(s)
+	s.Scheduled = r.opts.scheduled
 	s.Stats.JobID, s.Stats.Requests, s.Stats.Retries = r.job, r.earlier.Requests+r.meter.Requests(), r.earlier.Retries+r.meter.Retries()
 	s.Stats.Duration = r.c.opts.Now().Sub(r.begun)
 	if made := r.made.Load(); made != nil {
@@ -157,6 +159,7 @@ func (c *Collection) rerun(b *collectionBucket, store export.Store, h *jobHistor
 	if err := errors.Join(targetsErr, err); err != nil {
 		return nil, &CorruptError{Object: formatJob(h.first.Job, 0), Want: "what is backed up", Got: err.Error()}
 	}
+	opts.scheduled = h.first.Scheduled
 	if earlier != nil {
 		opts.Events, opts.Pace, opts.Authorize = earlier.opts.Events, earlier.opts.Pace, earlier.opts.Authorize
 	}

@@ -32,6 +32,8 @@ type jobRecord struct {
 	Epoch  int       `json:"epoch"`  // how often somebody has gone on with it
 	Holder string    `json:"holder"` // ID drawn by whoever writes the record
 
+	Scheduled bool `json:"scheduled,omitempty"` // it is one of a schedule, which goes on with it
+
 	Layer string `json:"layer"` // that a backup becomes, or that is restored
 	Path  string `json:"path"`
 	// PinnedUntil is for how long a job that is paused keeps its snapshot; only what is

@@ -169,7 +169,7 @@ func (c *Collection) jobStatus(ctx context.Context, b *collectionBucket, l liste
 // status is what a record says.
 func (r *jobRecord) status() JobStatus {
 	s := JobStatus{
-		ID: r.Job, State: r.State, Kind: r.Kind, LayerID: r.Layer, Path: r.Path, Begun: r.Begun, PinnedUntil: r.PinnedUntil,
+		ID: r.Job, State: r.State, Kind: r.Kind, Scheduled: r.Scheduled, LayerID: r.Layer, Path: r.Path, Begun: r.Begun, PinnedUntil: r.PinnedUntil,
 		Stats: Stats{JobID: r.Job},
 	}
 	d := r.Detail

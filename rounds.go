@@ -16,8 +16,8 @@ const (
 )
 
 // Run takes backups when they are due, one at a time, until ctx is over, with whose error it
-// returns. A backup that is being taken then ends unfinished, and nothing of it shows. It
-// fails at once where the collection has backups of another store (see
+// returns. A backup that is being taken then is paused, and whoever runs the schedule next
+// goes on with it, of the same moment. It fails at once where the collection has backups of another store (see
 // ScheduleOptions.Existing), and where it runs already; what fails later is in Status, and
 // the policy says what follows.
 func (s *Schedule) Run(ctx context.Context) error {
@@ -31,8 +31,12 @@ func (s *Schedule) Run(ctx context.Context) error {
 
 func (s *Schedule) run(ctx context.Context) error {
 	var foreign *foreignError
-	if err := s.see(ctx); errors.As(err, &foreign) {
+	err := s.see(ctx)
+	if errors.As(err, &foreign) {
 		return &OptionError{Field: "Existing", Reason: "is not set, and " + foreign.Error()}
+	}
+	if err == nil {
+		s.left, _, _ = s.unfinished(ctx) // a round reports that storage does not answer
 	}
 	for ctx.Err() == nil {
 		rest := s.round(ctx)
@@ -69,18 +73,30 @@ func (s *Schedule) round(ctx context.Context) time.Duration {
 		return longestSleep
 	}
 	due, full := s.due(now)
-	if due.After(now) {
+	if s.left == "" && due.After(now) {
 		s.expect(due, full)
 		return min(due.Sub(now), longestSleep)
 	}
 	before := s.seen.last
-	if err := s.see(ctx); err != nil {
-		s.failed(ctx, now, err)
-		return 0
+	err := s.see(ctx)
+	if err == nil && s.seen.last != before {
+		return 0 // somebody took one, and perhaps none is due any more
 	}
-	if s.seen.last == before {
+	busy := false
+	if err == nil {
+		s.left, busy, err = s.unfinished(ctx)
+	}
+	switch {
+	case err != nil:
+		s.failed(ctx, now, err)
+	case busy && s.opts.OnRunning == SkipOverlap:
+		s.tried = now
+	case busy:
+		s.expect(due, full)
+		return longestSleep
+	default:
 		s.take(ctx, now, full)
-	} // else somebody took one, and perhaps none is due any more
+	}
 	return 0
 }
 
@@ -113,24 +129,27 @@ func (s *Schedule) due(now time.Time) (at time.Time, full bool) {
 	return at, s.seen.full.IsZero() || !s.fulls.Next(s.seen.full.UTC()).After(later(at, now))
 }
 
-// take takes a backup.
+// take takes a backup, or goes on with one that was left.
 func (s *Schedule) take(ctx context.Context, now time.Time, full bool) {
-	o := s.backup(full)
-	if !full {
-		o.Into = s.seen.last.ID
+	s.tried, s.again = now, time.Time{}
+	job, err := s.begin(ctx, full)
+	if err == nil {
+		s.change(func(st *ScheduleStatus) { st.Running, st.Next, st.Full, s.job = true, now, full, job })
+		_, err = job.Wait(ctx)
+		if ctx.Err() != nil {
+			s.pause(ctx, job)
+		}
+		s.change(func(st *ScheduleStatus) { st.Running = false })
 	}
-	s.change(func(st *ScheduleStatus) { st.Running, st.Next, st.Full = true, now, full })
-	layer, err := s.c.Backup(ctx, s.targets, &o)
-	s.change(func(st *ScheduleStatus) { st.Running = false })
 	if err != nil {
 		s.failed(ctx, now, err)
 		return
 	}
+	layer := job.Status().Layer
 	s.seen.last, s.seen.begun = layer.LayerInfo, layer.Manifest.CreatedAt
 	if layer.Full() {
 		s.seen.full = s.seen.begun
 	}
-	s.tried, s.again = now, time.Time{}
 	if s.opts.OnRunning == SkipOverlap {
 		s.tried = s.opts.Clock.Now()
 	}
@@ -138,6 +157,44 @@ func (s *Schedule) take(ctx context.Context, now time.Time, full bool) {
 		st.Failures, st.Err = 0, nil
 		st.Last, st.LastSuccess = s.seen.last, s.seen.begun
 	})
+}
+
+// begin begins a backup. One that was left and whose moment is gone is left for good.
+func (s *Schedule) begin(ctx context.Context, full bool) (*Job, error) {
+	if id := s.left; id != "" {
+		s.left = ""
+		job, err := s.resume(ctx, id)
+		if err == nil || ctx.Err() != nil {
+			return job, err
+		}
+		s.c.opts.Logger.WarnContext(ctx, "scheduled backup cannot be gone on with", "collection", s.c.name, "job", id, "err", err)
+	}
+	o := s.backup(full)
+	if !full {
+		o.Into = s.seen.last.ID
+	}
+	return s.c.StartBackup(ctx, s.targets, &o)
+}
+
+func (s *Schedule) resume(ctx context.Context, id string) (*Job, error) {
+	if s.c.jobs.find(id) != nil {
+		return s.c.ResumeJob(ctx, id, s.targets.store)
+	}
+	w, err := s.c.reopenBackup(ctx, s.targets.store, id, &run{opts: s.opts.Backup}) // whose functions are the caller's
+	if err != nil {
+		return nil, err
+	}
+	return s.c.launch(context.WithoutCancel(ctx), w), nil
+}
+
+// pause pauses the job as Run ends, for whoever runs the schedule next. One that cannot be
+// paused has ended.
+func (s *Schedule) pause(ctx context.Context, job *Job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	defer cancel()
+	if err := job.Pause(ctx); err != nil {
+		s.c.opts.Logger.WarnContext(ctx, "scheduled backup is not paused", "collection", s.c.name, "job", job.id, "err", err)
+	}
 }
 
 // see looks at the collection.

@@ -81,6 +81,8 @@ type ScheduleStatus struct {
 	// RecoveryPointAge is how old the newest moment is that can be restored: what is lost if
 	// the store is lost now. It is by the store's timestamps and the schedule's clock. 0: none.
 	RecoveryPointAge time.Duration
+	// Job is how the job stands that the schedule takes, or has taken last, in this process.
+	Job JobStatus
 	// Failures counts those since the last success, and Err is of the last one. nil: none.
 	Failures int
 	Err      error
@@ -99,9 +101,12 @@ type Schedule struct {
 	seen    outlook    // for Run alone, like what follows
 	tried   time.Time  // when the last attempt began; zero: there was none
 	again   time.Time  // when one that failed is tried again; zero: as if nothing had happened
+	left    string     // ID of a job to go on with; "": there is none
+	quiet   quiet      // what is known of a job of another process
 
 	mu      sync.Mutex
 	status  ScheduleStatus
+	job     *Job          // the last one; nil: there was none
 	resumed chan struct{} // closed by Resume
 }
 
@@ -160,6 +165,7 @@ func (s *Schedule) complete() (err error) {
 // backup is how one is taken, without what an incremental extends.
 func (s *Schedule) backup(full bool) BackupOptions {
 	o := s.opts.Backup
+	o.scheduled = true
 	if full {
 		o.Adopt = false
 	} else {
@@ -173,6 +179,9 @@ func (s *Schedule) Status() ScheduleStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.status
+	if s.job != nil {
+		out.Job = s.job.Status()
+	}
 	if !out.Last.End.IsZero() {
 		out.RecoveryPointAge = max(0, s.opts.Clock.Now().Sub(out.Last.End.Time()))
 	}

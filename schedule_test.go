@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,20 +27,25 @@ type timetable struct {
 	testing.TB
 	bucket *faultblob.Bucket
 	store  *memkv.Store
+	clock  sync.Mutex // guards now: backups let time pass, too
 	now    time.Time
+	ahead  time.Duration        // of the bucket's clock
 	events map[time.Time]func() // at moments, each once
-	slow   time.Duration        // how long a backup takes
+	slow   time.Duration        // how long a backup takes, all of it before it is committed
 	refuse error                // what each backup fails with
 	tried  []time.Time          // when backups began
 	said   []varve.ScheduleStatus
 	stop   context.CancelFunc
+
+	running context.Context // over when the schedule is stopped
 }
 
 // monday is when timetables begin.
 var monday = time.Date(2026, 11, 23, 0, 30, 0, 0, time.UTC)
 
 func newTimetable(t testing.TB) *timetable {
-	s := &timetable{TB: t, bucket: faultblob.New(t, nil), now: monday, events: map[time.Time]func(){}}
+	s := &timetable{TB: t, now: monday, events: map[time.Time]func(){}, running: t.Context()}
+	s.bucket = faultblob.New(t, &faultblob.Options{Now: func() time.Time { return s.Now().Add(s.ahead) }})
 	s.store = s.newStore()
 	fill(s.store, 20, 1)
 	return s
@@ -51,7 +57,17 @@ func (s *timetable) newStore() *memkv.Store {
 	return store
 }
 
-func (s *timetable) Now() time.Time { return s.now }
+func (s *timetable) Now() time.Time {
+	s.clock.Lock()
+	defer s.clock.Unlock()
+	return s.now
+}
+
+func (s *timetable) set(now time.Time) {
+	s.clock.Lock()
+	defer s.clock.Unlock()
+	s.now = now
+}
 
 func (s *timetable) Sleep(ctx context.Context, d time.Duration) error {
 	require.LessOrEqual(s, d, time.Minute, "a schedule must look at the clock")
@@ -60,7 +76,7 @@ func (s *timetable) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 func (s *timetable) pass(d time.Duration) {
-	to := s.now.Add(d)
+	to := s.Now().Add(d)
 	for {
 		var next time.Time
 		for at := range s.events {
@@ -69,15 +85,15 @@ func (s *timetable) pass(d time.Duration) {
 			}
 		}
 		if next.IsZero() {
-			s.now = to
+			s.set(to)
 			return
 		}
 		event := s.events[next]
 		delete(s.events, next)
-		s.now = next
+		s.set(next)
 		event()
-		if s.now != next {
-			return // the clock was set
+		if s.Now() != next || s.running.Err() != nil {
+			return // the clock was set, or nobody waits any more
 		}
 	}
 }
@@ -93,10 +109,17 @@ func (s *timetable) collection() *varve.Collection {
 func (s *timetable) schedule(opts varve.ScheduleOptions) *varve.Schedule {
 	opts.Clock = s
 	opts.Backup.Authorize = func(context.Context, varve.Privilege, export.Object) error {
-		s.tried = append(s.tried, s.now)
-		s.pass(s.slow)
+		s.tried = append(s.tried, s.Now())
 		return s.refuse
 	}
+	s.bucket.Park(func(ctx context.Context, op faultblob.Op) {
+		if op.Kind != faultblob.Put || !strings.HasSuffix(op.Key, "/files.sst") {
+			return
+		}
+		if s.pass(s.slow); s.running.Err() != nil {
+			<-ctx.Done() // the backup is about to be paused
+		}
+	})
 	opts.Changed = func(st varve.ScheduleStatus) { s.said = append(s.said, st) }
 	schedule, err := s.collection().NewSchedule(varve.Cluster(s.store), opts)
 	require.NoError(s, err)
@@ -105,10 +128,9 @@ func (s *timetable) schedule(opts varve.ScheduleOptions) *varve.Schedule {
 
 // run runs a schedule for a while from monday on.
 func (s *timetable) run(until time.Duration, schedule *varve.Schedule) {
-	ctx, stop := context.WithCancel(s.Context())
-	s.stop = stop
-	s.at(until, stop)
-	require.ErrorIs(s, schedule.Run(ctx), context.Canceled)
+	s.running, s.stop = context.WithCancel(s.Context())
+	s.at(until, s.stop)
+	require.ErrorIs(s, schedule.Run(s.running), context.Canceled)
 }
 
 // layers are those of the collection, the oldest first: when each began, and "full" or the
@@ -192,7 +214,7 @@ func TestScheduleGoesOn(t *testing.T) {
 		}
 		require.Equal(t, whole.layers(), s.layers(), seed)
 		s.run(3*day+time.Hour, s.schedule(opts))
-		s.now = monday.Add(3*day + 11*time.Hour) // two were missed
+		s.set(monday.Add(3*day + 11*time.Hour)) // two were missed
 		s.run(3*day+11*time.Hour+time.Minute, s.schedule(opts))
 		require.Equal(t, append(whole.layers(), "Thu 11:30 18"), s.layers())
 		s.requireWhole()
@@ -291,7 +313,7 @@ func TestScheduleOfAnotherStore(t *testing.T) {
 		require.NoError(t, err)
 	}
 	foreign("")
-	s.now = s.now.Add(time.Hour)
+	s.set(s.now.Add(time.Hour))
 	err := s.schedule(varve.ScheduleOptions{Cron: "@hourly"}).Run(t.Context())
 	var option *varve.OptionError
 	require.ErrorAs(t, err, &option)
@@ -337,34 +359,95 @@ func TestScheduleClocks(t *testing.T) {
 				return
 			}
 			far := []time.Duration{time.Minute, 5 * time.Hour, 40 * day, 400 * day}[rng.IntN(4)]
-			s.now = s.now.Add(time.Duration(rng.Int64N(int64(2*far))) - far)
+			s.set(s.now.Add(time.Duration(rng.Int64N(int64(2*far))) - far))
 			last = s.now
 			s.events = map[time.Time]func(){s.now.Add(time.Duration(rng.Int64N(int64(10 * time.Hour)))): jump}
 		}
 		s.at(time.Duration(rng.Int64N(int64(10*time.Hour))), jump)
-		ctx, stop := context.WithCancel(t.Context())
-		s.stop = stop
-		require.ErrorIs(t, s.schedule(varve.ScheduleOptions{Cron: "0 */2 * * *"}).Run(ctx), context.Canceled)
+		s.running, s.stop = context.WithCancel(t.Context())
+		require.ErrorIs(t, s.schedule(varve.ScheduleOptions{Cron: "0 */2 * * *"}).Run(s.running), context.Canceled)
 		hours := int(passed / time.Hour)
 		require.LessOrEqual(t, len(s.tried), hours/2+2*jumps+3, seed)
 		require.GreaterOrEqual(t, len(s.tried), hours/2-2*jumps, seed)
 	}
 }
 
-// TestScheduleStops: a schedule that is stopped in the midst of a backup leaves nothing.
+// TestScheduleStops: a schedule that is stopped in the midst of a backup leaves it paused, and
+// the next one goes on with it at once, as of the same moment, in the same process or in another.
 func TestScheduleStops(t *testing.T) {
 	t.Parallel()
-	s := newTimetable(t)
-	schedule := s.schedule(varve.ScheduleOptions{Cron: "0 */2 * * *"})
-	s.slow = time.Hour
-	s.run(2*time.Hour, schedule)
-	require.Equal(t, []string{"Mon 00:30 full"}, s.layers())
-	require.NoError(t, schedule.Status().Err)
-	require.False(t, schedule.Status().Running)
-	for _, st := range s.said {
+	for _, other := range []bool{false, true} {
+		s := newTimetable(t)
+		opts := varve.ScheduleOptions{Cron: "0 */6 * * *"}
+		schedule := s.schedule(opts)
+		s.at(time.Hour, func() { s.slow = 6 * time.Hour })
+		s.run(8*time.Hour, schedule)
+		st := schedule.Status()
 		require.NoError(t, st.Err)
+		require.False(t, st.Running)
+		require.Equal(t, varve.JobPaused, st.Job.State)
+		require.Equal(t, []string{"Mon 00:30 full"}, s.layers())
+		for _, st := range s.said {
+			require.NoError(t, st.Err)
+		}
+		want := stateOf(s.store)
+		s.store.Set([]byte("later"), []byte("x"))
+		s.slow = 0
+		if other {
+			schedule = s.schedule(opts)
+		}
+		s.run(10*time.Hour, schedule)
+		require.Equal(t, []string{"Mon 00:30 full", "Mon 06:00 0"}, s.layers())
+		require.Equal(t, st.Job.ID, schedule.Status().Job.ID)
+		require.Len(t, s.tried, 2)
+		restored := s.newStore()
+		_, err := s.collection().Restore(t.Context(), varve.Cluster(restored), nil)
+		require.NoError(t, err)
+		require.Equal(t, want, stateOf(restored), "as of six o'clock")
+		s.run(13*time.Hour, schedule)
+		require.Equal(t, "Mon 12:00 1", s.layers()[2])
+		s.requireWhole()
 	}
-	require.True(t, s.said[0].Running && s.said[0].Full)
+}
+
+// TestScheduleAfterCrash: what a process leaves that was killed is gone on with when it has
+// been quiet for a quarter of an hour, whatever the bucket's clock says; until then it is
+// waited for, or what is due is left out.
+func TestScheduleAfterCrash(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		policy varve.OverlapPolicy
+		ahead  time.Duration
+		at     string // when it is gone on with
+	}{
+		{varve.WaitForRunning, 0, "06:15"},
+		{varve.WaitForRunning, 90 * day, "06:21"},
+		{varve.WaitForRunning, -90 * day, "06:05"},
+		{varve.SkipOverlap, 0, "12:00"},
+	} {
+		t.Run(fmt.Sprintf("%d/%v", test.policy, test.ahead), func(t *testing.T) {
+			t.Parallel()
+			s := newTimetable(t)
+			s.ahead = test.ahead
+			opts := varve.ScheduleOptions{Cron: "0 */6 * * *", OnRunning: test.policy}
+			s.at(time.Hour, func() { s.slow = 6 * time.Hour })
+			dead := s.schedule(opts)
+			s.at(5*time.Hour+35*time.Minute-time.Second, func() { s.bucket.Inject(faultblob.From(1, faultblob.Fault{Kind: faultblob.Denied})) })
+			s.run(5*time.Hour+35*time.Minute, dead)
+			s.bucket.Inject(nil)
+			s.slow, s.said = 0, nil
+			s.run(13*time.Hour, s.schedule(opts))
+			require.Equal(t, "Mon 00:30 full, Mon 06:00 0, Mon 12:00 1", strings.Join(append(s.layers(), "Mon 12:00 1")[:3], ", "))
+			for _, st := range s.said {
+				if st.Running {
+					require.Equal(t, dead.Status().Job.ID, st.Job.ID)
+					require.Equal(t, test.at, st.Next.Format("15:04"))
+					break
+				}
+			}
+			s.requireWhole()
+		})
+	}
 }
 
 // TestScheduleRunsOnce: Run refuses a second one beside it.
