@@ -139,7 +139,6 @@ func (s *Schedule) take(ctx context.Context, now time.Time, full bool) {
 		if ctx.Err() != nil {
 			s.pause(ctx, job)
 		}
-		s.change(func(st *ScheduleStatus) { st.Running = false })
 	}
 	if err != nil {
 		s.failed(ctx, now, err)
@@ -154,7 +153,7 @@ func (s *Schedule) take(ctx context.Context, now time.Time, full bool) {
 		s.tried = s.opts.Clock.Now()
 	}
 	s.change(func(st *ScheduleStatus) {
-		st.Failures, st.Err = 0, nil
+		st.Running, st.Failures, st.Err = false, 0, nil
 		st.Last, st.LastSuccess = s.seen.last, s.seen.begun
 	})
 }
@@ -212,13 +211,14 @@ func (s *Schedule) see(ctx context.Context) error {
 
 // failed does what the policy says after a failure.
 func (s *Schedule) failed(ctx context.Context, now time.Time, err error) {
-	if ctx.Err() != nil {
-		return // it is Run that ends
+	if ctx.Err() != nil { // it is Run that ends
+		s.change(func(st *ScheduleStatus) { st.Running = false })
+		return
 	}
 	s.tried, s.again = now, time.Time{}
 	s.c.opts.Logger.Warn("scheduled backup failed", "collection", s.c.name, "err", err)
 	s.change(func(st *ScheduleStatus) {
-		st.Failures, st.Err = st.Failures+1, err
+		st.Running, st.Failures, st.Err = false, st.Failures+1, err
 		switch s.opts.OnFailure {
 		case Retry:
 			s.again = s.opts.Clock.Now().Add(min(firstRetry<<min(st.Failures-1, 10), lastRetry))
