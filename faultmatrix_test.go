@@ -263,8 +263,8 @@ func (s *scene) undergo(a act, h happening, n int) error {
 		defer cancel()
 	}
 	parked := 0
-	s.bucket.Park(func(context.Context, faultblob.Op) {
-		if s.unseen != nil {
+	s.bucket.Park(func(_ context.Context, op faultblob.Op) {
+		if s.unseen != nil && !isLastWord(op) {
 			s.unseen()
 		}
 		if parked++; h.cancel && parked == n {

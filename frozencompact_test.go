@@ -66,8 +66,10 @@ func TestFreezeCompacted(t *testing.T) {
 // TestFrozenCompactedV1 reads, where it lies, what the first version with compaction wrote.
 func TestFrozenCompactedV1(t *testing.T) {
 	t.Parallel()
-	before := filesUnder(t, frozenCompactV1)
-	c, err := varve.OpenCollection(t.Context(), dirURL(t, frozenCompactV1), nil)
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(frozenCompactV1)))
+	before := filesUnder(t, dir)
+	c, err := varve.OpenCollection(t.Context(), dirURL(t, dir), nil)
 	require.NoError(t, err)
 	stands := 0
 	for l, err := range c.Layers(t.Context()) {
@@ -81,6 +83,7 @@ func TestFrozenCompactedV1(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, stands)
+	require.Equal(t, before, filesUnder(t, dir), "reading wrote something")
 	want, err := os.ReadFile(filepath.FromSlash(frozenCompactV1 + ".txt"))
 	require.NoError(t, err)
 	dst := newStore(t, &memkv.Options{SingleRevision: true})
@@ -89,7 +92,6 @@ func TestFrozenCompactedV1(t *testing.T) {
 	require.True(t, restored.From.Full())
 	require.Equal(t, string(want), (&frozenLayer{}).state(dst))
 	require.NoError(t, c.Close())
-	require.Equal(t, before, filesUnder(t, frozenCompactV1), "reading wrote something")
 }
 
 // TestCompactFrozenChain compacts what the first version with chains wrote, whose targets come and

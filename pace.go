@@ -24,10 +24,11 @@ type paced struct {
 	passed int64               // since the last call of pass
 	spell  int64               // since others could run
 	err    error
+	vigil  *vigil // of the run; may be nil
 }
 
 func (r *run) paced(ctx context.Context, c export.Cursor) export.Cursor {
-	return &paced{Cursor: c, pass: r.pass(ctx)}
+	return &paced{Cursor: c, pass: r.pass(ctx), vigil: r.vigil}
 }
 
 func (r *run) pass(ctx context.Context) func(n int64) error {
@@ -48,6 +49,9 @@ func (p *paced) Next() bool {
 	}
 	more := p.Cursor.Next()
 	if more {
+		if p.vigil != nil {
+			p.vigil.passed()
+		}
 		n := p.Entry().Size()
 		p.passed, p.spell = p.passed+n, p.spell+n
 	}

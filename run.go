@@ -239,7 +239,8 @@ func (r *run) commit(ctx context.Context, written *contents, list FileList) (*La
 	m.Stats.BasePinnedBytes = r.pinned(ctx)
 	layer, err := r.publish(ctx, m, written, r.info.Order)
 	if errors.Is(err, objectio.ErrExist) {
-		if head, peekErr := r.bucket.Peek(ctx, manifestObject(r.layer.Path), recordHead); peekErr == nil && !isVoid(head) {
+		head, peekErr := r.bucket.Peek(ctx, manifestObject(r.layer.Path), recordHead)
+		if peekErr == nil && !isVoid(head) {
 			return nil, r.rival(err)
 		}
 	}

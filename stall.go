@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,9 +29,11 @@ func (e *StallError) Error() string {
 	return text
 }
 
-// vigil watches over what a run works on. Whatever passes, of any of it, resets it.
+// vigil watches over what a run works on. Whatever passes, of any of it, resets it. It asks
+// when half of the time is over, so that single entries are noticed at the price of a look.
 type vigil struct {
 	limit time.Duration
+	asks  atomic.Bool // whether anything passes
 	stop  context.CancelCauseFunc
 
 	mu     sync.Mutex
@@ -53,7 +56,7 @@ func (v *vigil) watch(ctx context.Context) (_ context.Context, end func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.stop = stop
-	v.timer = time.AfterFunc(v.limit, v.expire)
+	v.timer = time.AfterFunc(v.limit/2, v.expire)
 	v.timer.Stop()
 	return ctx, func() {
 		v.mu.Lock()
@@ -80,6 +83,10 @@ func (v *vigil) expire() {
 	if v.timer == nil || len(v.busy) == 0 || v.paused > 0 {
 		return
 	}
+	if !v.asks.Swap(true) {
+		v.timer.Reset(v.limit - v.limit/2)
+		return
+	}
 	v.stop(&StallError{Phase: v.phase, Span: v.busy[0].span, Object: v.busy[0].object, For: v.limit})
 }
 
@@ -90,13 +97,21 @@ func (v *vigil) progress() {
 	v.reset()
 }
 
+// passed says that an entry has come.
+func (v *vigil) passed() {
+	if v.asks.Load() {
+		v.progress()
+	}
+}
+
 func (v *vigil) reset() {
+	v.asks.Store(false)
 	switch {
 	case v.timer == nil:
 	case len(v.busy) == 0 || v.paused > 0:
 		v.timer.Stop()
 	default:
-		v.timer.Reset(v.limit)
+		v.timer.Reset(v.limit / 2)
 	}
 }
 
