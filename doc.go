@@ -68,8 +68,9 @@
 // to be stored compressed: in larger frames it is smaller.
 //
 // A [Schedule] takes backups when they are due; what was taken when, the collection says.
-// [Collection.Compact] makes chains short again, from the bucket alone. Jobs that survive
-// their process are not in this version.
+// [Collection.Compact] makes chains short again, from the bucket alone. A backup and a restore
+// are jobs: [StartBackup] and [StartRestore] return one, which can be paused, canceled, and gone
+// on with by another process, of the same moment.
 //
 // # Chains
 //
@@ -224,17 +225,16 @@
 //   - I8: To cut, rename or prefix keys does not alter logical content.
 //   - I9: To compact layers leaves every point that it keeps as it was.
 //   - I10: A run overwrites nothing, and deletes nothing that a committed layer or
-//     another run could name. Only Expire deletes what belongs to layers: what is retired
-//     and needed by none, what needs before what is needed, the manifest before the data.
+//     another run could name. A job that is canceled deletes what it wrote itself. Only
+//     Expire deletes what belongs to layers: what is retired and needed by none, what
+//     needs before what is needed, the manifest before the data.
 //   - I11: The failure of any single storage call, before or after it took effect,
 //     leaves earlier layers intact and the next run able to go on.
 //   - I12: No secret is in any object, log or error.
 //   - I13: Full, full with incrementals, compacted, read in place and restored have
 //     one digest.
 //
-// I1, I2, I4 to I8 and I10 to I13 hold for all that this version does; of I4 the pages are
-// the adapter's, and package kvtest checks them. I3 and I9 are about what is not in this
-// version, and so is what I13 says of compacting.
+// Of I4 the pages are the adapter's, and package kvtest checks them.
 //
 // # Errors
 //
@@ -252,7 +252,9 @@
 //   - change the destination or its rights: [NotEmptyError], [AccessError]
 //   - give a key, or another one: [ErrNoKey], [ErrWrongKey]
 //   - use a newer varve: [FormatError]
-//   - call again: [ErrConflict], [LockedError]
+//   - call again: [ErrConflict], [LockedError], [StallError]; of a job, go on with it or, after
+//     [SnapshotGoneError], start another
+//   - look at the job first: [JobStateError], [ErrNoJob]; [ErrPaused]: resume it
 //   - sync the destination: [export.ErrCommitAgain], of a restore that is visible and
 //     may not survive a crash
 //

@@ -60,7 +60,7 @@ func (a *app) command() *cobra.Command {
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
 		a.listCommand(), a.showCommand(), a.verifyCommand(), a.restoreCommand(), a.backupCommand(),
-		a.diffCommand(), a.getCommand(), a.scanCommand(), a.expireCommand(), a.compactCommand(), a.keysCommand(), a.checkCommand(),
+		a.diffCommand(), a.getCommand(), a.scanCommand(), a.expireCommand(), a.compactCommand(), a.jobsCommand(), a.keysCommand(), a.checkCommand(),
 	)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("comparer", a.completeComparer)) // the flag is there
