@@ -279,8 +279,11 @@ func crashAt(n int, first faultblob.FaultKind) func(faultblob.Op) faultblob.Faul
 	}
 }
 
+// withoutRecords leaves out what each run writes of itself, expiry and restores.
 func withoutRecords(keys []string) []string {
-	return slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, "expired/") })
+	return slices.DeleteFunc(keys, func(key string) bool {
+		return strings.HasPrefix(key, "expired/") || strings.HasPrefix(key, "jobs/")
+	})
 }
 
 // deadRun leaves what a backup leaves that ends before its manifest, and returns the ID

@@ -25,6 +25,7 @@ const (
 // when the job begins, when somebody goes on with it, and when it pauses or ends.
 type jobRecord struct {
 	Job    string    `json:"job"`
+	Number int       `json:"number"` // of the record, which its name has, too
 	Kind   JobKind   `json:"kind"`
 	State  JobState  `json:"state"`
 	At     time.Time `json:"at"`
@@ -56,10 +57,10 @@ type jobDetail struct {
 	Pinned   int64      `json:"pinned_bytes,omitempty,string"`
 }
 
-func (r *jobRecord) validate(job string) error {
+func (r *jobRecord) validate(object string) error {
 	switch {
-	case r.Job != job:
-		return fmt.Errorf("the record of job %q", r.Job)
+	case formatJob(r.Job, r.Number) != object:
+		return fmt.Errorf("record %d of job %q", r.Number, r.Job)
 	case r.Kind != BackupJob && r.Kind != RestoreJob:
 		return fmt.Errorf("a job of the kind %q", r.Kind)
 	case r.State == 0:
@@ -91,7 +92,7 @@ func (b *collectionBucket) shownJobRecord(ctx context.Context, job, object strin
 	if err := rec.decode(object, r); err != nil {
 		return nil, rec, err
 	}
-	if err := r.validate(job); err != nil {
+	if err := r.validate(object); err != nil {
 		return nil, rec, &CorruptError{Object: object, Want: "a possible record of job " + job, Got: err.Error()}
 	}
 	return r, rec, nil

@@ -52,8 +52,8 @@ func (j *journal) append(ctx context.Context, state JobState, pinnedUntil time.D
 	if pinnedUntil > 0 {
 		r.PinnedUntil = r.At.Add(pinnedUntil)
 	}
-	n := int(j.next.Load())
-	object := formatJob(r.Job, n)
+	r.Number = int(j.next.Load())
+	object := formatJob(r.Job, r.Number)
 	body, err := j.encode(object, r, detail)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (j *journal) append(ctx context.Context, state JobState, pinnedUntil time.D
 		return j.lost()
 	}
 	if err == nil {
-		j.next.Store(int64(n) + 1)
+		j.next.Store(int64(r.Number) + 1)
 	}
 	return storageError("write", object, err)
 }
