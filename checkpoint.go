@@ -126,13 +126,21 @@ type saver struct {
 	turn *semaphore.Weighted // records are written one after the other
 	due  atomic.Bool
 
-	mu       sync.Mutex
+	mu      sync.Mutex
+	begun   bool
+	pending pending
+	next    int // number of the next record
+}
+
+// pending is what waits for the next record.
+type pending struct {
 	plan     string
+	course   course
 	portions []portion
 	tables   []sink.File
-	next     int // number of the next record
-	begun    bool
 }
+
+func (p *pending) empty() bool { return len(p.portions) == 0 && len(p.tables) == 0 }
 
 func newSaver(r *run) *saver {
 	s := &saver{r: r, turn: semaphore.NewWeighted(1), next: 1}
@@ -144,13 +152,13 @@ func (s *saver) always() bool { return s.r.opts.CheckpointEvery < alwaysBelow }
 
 // begin says what the portions to come are portions of. Another plan than before is written
 // down at once, for what an earlier one has brought does not count any more.
-func (s *saver) begin(ctx context.Context, plan string) {
+func (s *saver) begin(ctx context.Context, plan string, by course) {
 	s.mu.Lock()
-	again := s.begun && s.plan != plan
-	if s.plan != plan {
-		s.portions, s.tables = nil, nil
+	again := s.begun && s.pending.plan != plan
+	if s.pending.plan != plan {
+		s.pending = pending{plan: plan, course: by}
 	}
-	s.plan, s.begun = plan, true
+	s.begun = true
 	s.mu.Unlock()
 	if again {
 		s.save(ctx, true)
@@ -161,8 +169,8 @@ func (s *saver) begin(ctx context.Context, plan string) {
 // what goes wrong here is only worth a warning.
 func (s *saver) keep(ctx context.Context, p portion) {
 	s.mu.Lock()
-	s.portions = append(s.portions, p)
-	full := len(s.portions) >= maxPending
+	s.pending.portions = append(s.pending.portions, p)
+	full := len(s.pending.portions) >= maxPending
 	s.mu.Unlock()
 	if full || s.due.Load() {
 		s.save(ctx, false)
@@ -172,53 +180,56 @@ func (s *saver) keep(ctx context.Context, p portion) {
 // copied takes a table that is stored before the rest of its portion is.
 func (s *saver) copied(ctx context.Context, f sink.File) {
 	s.mu.Lock()
-	s.tables = append(s.tables, f)
+	s.pending.tables = append(s.pending.tables, f)
 	s.mu.Unlock()
 	if s.due.Load() {
 		s.save(ctx, false)
 	}
 }
 
-// take is what there is to write.
-func (s *saver) take() (portions []portion, tables []sink.File, plan string, n int) {
+// take is what there is to write, and under which number.
+func (s *saver) take() (pending, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	portions, tables = s.portions, s.tables
-	s.portions, s.tables = nil, nil
-	return portions, tables, s.plan, s.next
+	p := s.pending
+	s.pending = pending{plan: p.plan, course: p.course}
+	return p, s.next
 }
 
 // back takes what could not be written for the next record.
-func (s *saver) back(plan string, portions []portion, tables []sink.File) {
+func (s *saver) back(p pending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.plan == plan {
-		s.portions, s.tables = append(portions, s.portions...), append(tables, s.tables...)
+	if s.pending.plan == p.plan {
+		s.pending.portions = append(p.portions, s.pending.portions...)
+		s.pending.tables = append(p.tables, s.pending.tables...)
 	}
 }
 
 // save writes a record, if there is anything to say or it must be said that the run lives.
-func (s *saver) save(ctx context.Context, always bool) {
+// It reports whether there is one.
+func (s *saver) save(ctx context.Context, always bool) bool {
 	if s.turn.Acquire(ctx, 1) != nil {
-		return
+		return false
 	}
 	defer s.turn.Release(1)
-	portions, tables, plan, n := s.take()
-	if len(portions) == 0 && len(tables) == 0 && !always {
-		return
+	p, n := s.take()
+	if p.empty() && !always {
+		return false
 	}
 	s.due.Store(s.always())
-	err := s.write(ctx, portions, tables, plan, n)
+	err := s.write(ctx, p, n)
 	if err == nil {
-		return
+		return true
 	}
-	s.back(plan, portions, tables)
+	s.back(p)
 	switch {
 	case errors.Is(err, errLost):
 		s.lost(err)
 	case ctx.Err() == nil:
 		s.r.c.opts.Logger.WarnContext(ctx, "progress is not written down", "collection", s.r.c.name, "job", s.r.job, "error", err)
 	}
+	return false
 }
 
 // maxRivals is how many records of one who does not know yet that he has lost the job are
@@ -226,10 +237,13 @@ func (s *saver) save(ctx context.Context, always bool) {
 const maxRivals = 64
 
 // write stores a record under the next number that is free.
-func (s *saver) write(ctx context.Context, portions []portion, tables []sink.File, plan string, n int) error {
-	part := &checkpointPart{Plan: plan, Course: s.r.course, Tables: tables, Requests: s.r.earlier.Requests + s.r.meter.Requests(), Retries: s.r.earlier.Retries + s.r.meter.Retries()}
-	for i := range portions {
-		part.Portions = append(part.Portions, portions[i].record())
+func (s *saver) write(ctx context.Context, p pending, n int) error {
+	part := &checkpointPart{
+		Plan: p.plan, Course: p.course, Tables: p.tables,
+		Requests: s.r.earlier.Requests + s.r.meter.Requests(), Retries: s.r.earlier.Retries + s.r.meter.Retries(),
+	}
+	for i := range p.portions {
+		part.Portions = append(part.Portions, p.portions[i].record())
 	}
 	for range maxRivals {
 		err := s.r.createCheckpoint(ctx, n, part)
@@ -274,10 +288,8 @@ func (s *saver) saves(ctx context.Context) (end func()) {
 				return
 			case <-ticker.C:
 			}
-			_, _, _, before := s.peek()
 			s.due.Store(true)
-			s.save(stopping, quiet >= silence)
-			if _, _, _, after := s.peek(); after != before {
+			if s.save(stopping, quiet >= silence) {
 				quiet = 0
 			}
 		}
@@ -286,12 +298,6 @@ func (s *saver) saves(ctx context.Context) (end func()) {
 		stop()
 		wg.Wait()
 	}
-}
-
-func (s *saver) peek() (portions []portion, tables []sink.File, plan string, n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.portions, s.tables, s.plan, s.next
 }
 
 // readCheckpoints are the records of progress at a path that can be read, of the job, and

@@ -51,7 +51,8 @@ func compactTogether(t *testing.T, rng *rand.Rand) {
 	time.Sleep(25 * time.Hour)
 	tip, first := r.layers[3].ID, r.layers[1].ID
 	r.bucket.Park(r.park)
-	r.start(func() { r.requireReason(r.compact(tip, varve.CompactOptions{Rewrite: rng.IntN(2) == 0})) })
+	rewrite := rng.IntN(2) == 0
+	r.start(func() { r.requireReason(r.compact(tip, varve.CompactOptions{Rewrite: rewrite})) })
 	r.start(func() { r.requireReason(r.compact(tip, varve.CompactOptions{First: first})) })
 	switch rng.IntN(3) {
 	case 0:

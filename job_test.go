@@ -522,11 +522,11 @@ func TestClockJumps(t *testing.T) {
 		state := stateOf(s.store)
 		c := s.collection()
 		j := s.paused(c)
-		*s.now = s.now.Add(jump)
+		s.wrong.Store(int64(jump))
 		require.NoError(t, c.Close())
 		j, err := s.collection().ResumeJob(t.Context(), j.ID(), s.store)
 		require.NoError(t, err, "%s", jump)
-		*s.now = s.now.Add(-jump)
+		s.wrong.Store(0)
 		done, err := j.Wait(t.Context())
 		require.NoError(t, err)
 		s.states[done.Layer.ID], s.last = sceneState{entries: state}, done.Layer

@@ -87,7 +87,12 @@ func TestDeathBeforeEachOperation(t *testing.T) {
 				s.bucket.Park(func(ctx context.Context, _ faultblob.Op) {
 					if n++; n == i+1 {
 						s.bucket.Park(nil)
-						died = s.goOnElsewhere(s.bucket.Clone(), state, want)
+						looked := make(chan struct{})
+						go func() { // so that a complaint does not end the goroutine of an upload
+							defer close(looked)
+							died = s.goOnElsewhere(s.bucket.Clone(), state, want)
+						}()
+						<-looked
 					}
 				})
 				_ = s.attempt(t.Context()) // which is dead, as far as the other bucket knows

@@ -28,7 +28,7 @@ func (r *run) planHash() string {
 // resume takes from the tasks of a plan what is stored already.
 func (r *run) resume(ctx context.Context, tasks []task) ([]task, error) {
 	plan := r.planHash()
-	r.saver.begin(ctx, plan)
+	r.saver.begin(ctx, plan, r.course)
 	r.stock = nil
 	if len(r.parts) == 0 {
 		return tasks, nil

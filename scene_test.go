@@ -34,6 +34,7 @@ type scene struct {
 	write  func(seed uint64)     // to store, and to engine
 	unseen func()                // looks at the destination of a restore that goes on
 	open   atomic.Int64          // see watched
+	wrong  atomic.Int64          // nanoseconds by which the collections' clock is, also of what goes on
 	call   func(op string)       // see watched
 	fail   func(op string, done bool) error
 }
@@ -74,7 +75,7 @@ func (s *scene) collection() *varve.Collection { return s.collectionUnder(s.keys
 
 func (s *scene) collectionUnder(keys []varve.Key) *varve.Collection {
 	now := s.now
-	return collectionIn(s, s.bucket, &varve.CollectionOptions{Encryption: keys, Now: func() time.Time { return *now }})
+	return collectionIn(s, s.bucket, &varve.CollectionOptions{Encryption: keys, Now: func() time.Time { return now.Add(time.Duration(s.wrong.Load())) }})
 }
 
 func (s *scene) targets(store export.Store) varve.Targets {

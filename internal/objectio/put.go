@@ -15,7 +15,8 @@ const wholeBytes = 4 << 20
 
 // Put stores what produce writes as a new object and returns the stored size, which it
 // asks storage for. The key must be unique to this call: that is why, when an upload
-// fails and an object of exactly the produced size is found, it is ours.
+// fails and an object of exactly the produced size is found, it is ours. One that is sent
+// whole is also compared, and [ErrExist] if it is another.
 //
 // An object of up to 4 MiB is sent when produce has returned, as often as it takes. A
 // larger one is streamed meanwhile, and its driver alone repeats what fails of it.

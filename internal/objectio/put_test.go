@@ -68,7 +68,7 @@ func TestPutFaults(t *testing.T) {
 		small, large string // what was asked of storage
 	}{
 		{faultblob.Lost, faultblob.ErrInjected, "put 6, head 6", "put 1, head 1"},
-		{faultblob.Applied, nil, "put 1, get 1, head 1", "put 1, head 1"}, // what is there is compared where it was sent whole
+		{faultblob.Applied, nil, "put 1, get 1, head 1", "put 1, head 1"},
 		{faultblob.Repeated, nil, "put 1, get 1, head 1", "put 1, head 1"},
 		{faultblob.Denied, objectio.ErrDenied, "put 1, head 1", "put 1, head 1"},
 	} {
