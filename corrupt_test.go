@@ -251,6 +251,7 @@ func bothModes(t *testing.T, test func(p *patient)) {
 // second, and every changed byte at the third.
 func TestDamagedData(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t)
 	bothModes(t, func(p *patient) {
 		files := p.objects("/data/")
 		for i, key := range files {
@@ -294,6 +295,7 @@ func TestDamagedFileList(t *testing.T) {
 // was nothing is believed.
 func TestDamagedManifest(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t)
 	bothModes(t, func(p *patient) {
 		key := p.layers[1].Path + "/BACKUP_MANIFEST"
 		whole := p.faults.Read(key)

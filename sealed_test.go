@@ -279,6 +279,7 @@ func TestClearPartOfASealedManifest(t *testing.T) {
 // TestDamagedSealedLayer damages each object of a sealed chain in some places.
 func TestDamagedSealedLayer(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t)
 	p := pairsOfKeys(t)[2]
 	s := sealedScene(t, varve.BackupOptions{}, p.writer, p.reader)
 	tip := s.last.ID

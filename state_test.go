@@ -66,3 +66,12 @@ func requireSameState(t testing.TB, want, got *memkv.Store, span varve.Span) {
 	t.Helper()
 	require.Equal(t, stateOf(want, span), stateOf(got, span))
 }
+
+// skipUnderRace leaves out, of the short run under the race detector, what takes long and
+// has next to nothing going on at once.
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if asserting && testing.Short() {
+		t.Skip("long, and little goes on at once")
+	}
+}
