@@ -21,12 +21,11 @@ const (
 // ScheduleOptions.Existing), and where it runs already; what fails later is in Status, and
 // the policy says what follows.
 func (s *Schedule) Run(ctx context.Context) error {
-	err := &OptionError{Field: "Schedule", Reason: "is being run already"}
-	if s.running.TryLock() {
-		defer s.running.Unlock()
-		return fmt.Errorf("schedule for %s: %w", s.c.name, s.run(ctx))
+	if !s.running.TryLock() {
+		return fmt.Errorf("schedule for %s: %w", s.c.name, &OptionError{Field: "Schedule", Reason: "is being run already"})
 	}
-	return fmt.Errorf("schedule for %s: %w", s.c.name, err)
+	defer s.running.Unlock()
+	return fmt.Errorf("schedule for %s: %w", s.c.name, s.run(ctx))
 }
 
 func (s *Schedule) run(ctx context.Context) error {
@@ -89,11 +88,12 @@ func (s *Schedule) round(ctx context.Context) time.Duration {
 	switch {
 	case err != nil:
 		s.failed(ctx, now, err)
-	case busy && s.opts.OnRunning == SkipOverlap:
-		s.tried = now
 	case busy:
+		if s.opts.OnRunning == SkipOverlap {
+			s.tried = now
+		}
 		s.expect(due, full)
-		return longestSleep
+		return longestSleep // also where something is left to be gone on with, which is always due
 	default:
 		s.take(ctx, now, full)
 	}

@@ -167,7 +167,7 @@ func (s *Schedule) backup(full bool) BackupOptions {
 	o := s.opts.Backup
 	o.scheduled = true
 	if full {
-		o.Adopt = false
+		o.Adopt, o.MaxChain = false, 0
 	} else {
 		o.Into, o.Synthetic = Latest, false
 	}

@@ -324,6 +324,49 @@ func TestScheduleOfAnotherStore(t *testing.T) {
 	require.Equal(t, "Mon 00:30 full, Mon 01:30 full, Mon 02:00 1, Mon 03:00 2, Mon 03:15 full, Mon 04:00 3, Mon 05:00 5", strings.Join(s.layers(), ", "))
 }
 
+// TestScheduleKeepsChainsShort: MaxChain is about the incrementals of a schedule.
+func TestScheduleKeepsChainsShort(t *testing.T) {
+	t.Parallel()
+	s := newTimetable(t)
+	s.run(9*time.Hour+time.Minute, s.schedule(varve.ScheduleOptions{Cron: "@every 1h", Backup: varve.BackupOptions{MaxChain: 3}}))
+	require.Len(t, s.tried, 10)
+	chain, err := s.collection().Resolve(t.Context(), varve.Latest, varve.Timestamp{})
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(chain.Layers), 3)
+	s.requireWhole()
+}
+
+// TestScheduleBesideALeftJob: while another backup goes on, a schedule that has one to go on with
+// looks at it once a minute, and not all the time.
+func TestScheduleBesideALeftJob(t *testing.T) {
+	t.Parallel()
+	s := newTimetable(t)
+	opts := varve.ScheduleOptions{Cron: "0 */6 * * *", OnRunning: varve.SkipOverlap}
+	s.at(time.Hour, func() { s.slow = 6 * time.Hour })
+	s.run(8*time.Hour, s.schedule(opts))
+	s.slow = 0
+	parked, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.bucket.Park(func(_ context.Context, op faultblob.Op) {
+		if op.Kind == faultblob.Put && strings.HasSuffix(op.Key, "/files.sst") {
+			once.Do(func() { close(parked); <-goOn })
+		}
+	})
+	other, err := s.collection().StartBackup(t.Context(), varve.Cluster(s.store), nil)
+	require.NoError(t, err)
+	<-parked
+	second := s.schedule(opts)
+	s.bucket.Park(nil)
+	s.bucket.Reset()
+	s.run(8*time.Hour+10*time.Minute, second)
+	require.Less(t, s.bucket.Count(faultblob.List), 60)
+	close(goOn)
+	_, err = other.Wait(t.Context())
+	require.NoError(t, err)
+	s.run(9*time.Hour, second)
+	s.requireWhole()
+}
+
 // TestScheduleAdopts: a store that was restored goes on with the chain, if it may.
 func TestScheduleAdopts(t *testing.T) {
 	t.Parallel()
