@@ -34,7 +34,7 @@ func (b *Bucket) Put(ctx context.Context, key string, produce func(w io.Writer) 
 		if err != nil {
 			return 0, fail(ctx, "put", key, err)
 		}
-		return b.putWhole(ctx, key, u.head)
+		return b.putWhole(ctx, key, bytes.Join(u.head, nil))
 	case <-u.full:
 		return b.putStream(ctx, key, u, produced)
 	}
@@ -85,7 +85,8 @@ func putError(ctx context.Context, key string, err error, sent, size int64, size
 // upload is the writing end of one object. Its producer writes to it; the fields are
 // read when the producer has returned.
 type upload struct {
-	head []byte        // what comes first
+	head [][]byte      // what comes first
+	held int           // bytes of it
 	full chan struct{} // closed when there is more than fits into head, which then stays
 
 	reader   *io.PipeReader // of what follows
@@ -109,7 +110,7 @@ func newUpload(ctx context.Context, b *Bucket) *upload {
 // run uploads the stream. Its error is that of whoever failed first.
 func (u *upload) run(b *Bucket, key string, produced <-chan error) error {
 	b.meter.puts.Add(1)
-	body := io.MultiReader(bytes.NewReader(u.head), u.reader)
+	body := io.MultiReader(readers(u.head), u.reader)
 	stored := b.blobs.Upload(u.watch.ctx, b.path(key), body, streamOptions())
 	u.reader.CloseWithError(io.ErrClosedPipe) // a producer that storage no longer listens to goes on to fail
 	err := <-produced
@@ -143,8 +144,8 @@ func (u *upload) produce(produce func(w io.Writer) error) error {
 // looked at here because not every driver does before its stream ends.
 func (u *upload) Write(p []byte) (int, error) {
 	if !u.flows {
-		if len(u.head)+len(p) <= wholeBytes {
-			u.head = append(u.head, p...)
+		if u.held+len(p) <= wholeBytes {
+			u.hold(p)
 			return len(p), u.watch.ctx.Err()
 		}
 		if err := u.flow(); err != nil {
@@ -162,13 +163,40 @@ func (u *upload) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// maxPiece is the most that is allocated before it is needed.
+const maxPiece = 256 << 10
+
+// hold keeps p in pieces, so that nothing is moved when more comes. The buffers are not used
+// again: drivers that have given up may still be sending them.
+func (u *upload) hold(p []byte) {
+	if n := len(u.head); n > 0 {
+		last := &u.head[n-1]
+		fits := min(len(p), cap(*last)-len(*last))
+		*last = append(*last, p[:fits]...)
+		u.held, p = u.held+fits, p[fits:]
+	}
+	if len(p) > 0 {
+		u.head = append(u.head, append(make([]byte, 0, max(len(p), min(u.held, maxPiece))), p...))
+		u.held += len(p)
+	}
+}
+
+// readers reads pieces one after the other.
+func readers(pieces [][]byte) io.Reader {
+	all := make([]io.Reader, len(pieces))
+	for i, p := range pieces {
+		all[i] = bytes.NewReader(p)
+	}
+	return io.MultiReader(all...)
+}
+
 // flow begins to stream.
 func (u *upload) flow() error {
-	if err := u.meter.pace(u.watch.ctx, len(u.head)); err != nil {
+	if err := u.meter.pace(u.watch.ctx, u.held); err != nil {
 		return err
 	}
 	u.flows = true
-	u.size = int64(len(u.head))
+	u.size = int64(u.held)
 	close(u.full)
 	return nil
 }
