@@ -16,10 +16,10 @@ func historyMutants() []mutant {
 			{"content.go", "v.MinTimestamp.Compare(t) > 0", "v.MaxTimestamp.Compare(t) > 0"},
 		}, test: model},
 		{name: "only the newest revisions are exported", edits: []edit{
-			{"export.go", "Since: r.parent.End, Revisions: r.opts.RevisionHistory, ", "Since: r.parent.End, "},
+			{"entries.go", "Since: r.parent.End, Revisions: r.opts.RevisionHistory, ", "Since: r.parent.End, "},
 		}, test: model},
 		{name: "only the newest revisions of a full are exported", edits: []edit{
-			{"export.go", "req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory, ", "req := export.Request{Span: t.span, "},
+			{"entries.go", "req := export.Request{Span: t.span, Revisions: r.opts.RevisionHistory, ", "req := export.Request{Span: t.span, "},
 		}, test: model},
 		{name: "a page ends with the key", edits: []edit{
 			{"pages.go", "		position.Key = slices.Clone(position.Key)\n", "		position = export.Position{Key: slices.Clone(position.Key)}\n"},
@@ -65,14 +65,14 @@ func historyMutants() []mutant {
 			{"export.go", "	e.queue.Retry(e.number([]task{*rest})[0], delay)\n", "	e.queue.Done()\n"},
 		}, test: in("LockGoesToTheTail")},
 		{name: "the lock is left out", edits: []edit{
-			{"export.go", "	t.span.End, rest.task.pushing = rest.task.span.Start, 0\n", "	rest.task.span.Start = append(slices.Clone(l.Key), 0)\n"},
+			{"entries.go", "	t.span.End, rest.task.pushing = rest.task.span.Start, 0\n", "	rest.task.span.Start = append(slices.Clone(l.Key), 0)\n"},
 		}, test: in("LockGoesToTheTail")},
 		{name: "locks are never pushed", edits: []edit{
 			{"pages.go", "		req.Locks = export.PushLocks\n", ""},
 			{"locks.go", "		return export.PushLocks\n", "		return export.SkipLocks\n"},
 		}, test: in("LockIsPushed")},
 		{name: "changes before a lock count twice", edits: []edit{
-			{"export.go", "	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func", "	defer func() {\n		if err != nil {\n			r.ledger.join(w.part.take())\n		}\n	}()\n	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func"},
+			{"entries.go", "	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func", "	defer func() {\n		if err != nil {\n			r.ledger.join(w.part.take())\n		}\n	}()\n	err = r.copy(w, r.paced(ctx, r.guard(changes, req)), func"},
 		}, test: in("ToldChangesBehindLock")},
 	}
 }

@@ -187,7 +187,7 @@ func copyMutants() []mutant {
 			{tables, "			continue\n		}\n		if err != nil {", "			err = nil\n		}\n		if err != nil {"},
 		}, test: []string{".", "^TestTablesProveUnsound$"}},
 		{name: "what lies over tables uncovers them", edits: []edit{
-			{"export.go", "if r.parent != nil || tier > 0 {", "if r.parent != nil {"},
+			{"stint.go", "if r.parent != nil || tier > 0 {", "if r.parent != nil {"},
 		}, test: []string{".", "^TestSingleDeleteOverTables$"}},
 		{name: "what was replaced in tables stays in the digest", edits: []edit{
 			{tables, "count(part, e, changes.Former())", "count(part, e, nil)"},
@@ -209,10 +209,10 @@ func layerMutants() []mutant {
 		}},
 		{name: "introduced spans show what is older, and delete nothing", edits: []edit{
 			{"content.go", "counts = subtractSpans(c.order, counts, m.Introduced)", "_ = m"},
-			{"export.go", "if r.info.Revisions || len(span.End) == 0 {", "if true {"},
+			{"entries.go", "if r.info.Revisions || len(span.End) == 0 {", "if true {"},
 		}},
 		{name: "what was replaced stays in the digest", edits: []edit{
-			{"export.go", "	if former != nil {\n", "	if former != nil && ledger == nil {\n"},
+			{"entries.go", "	if former != nil {\n", "	if former != nil && ledger == nil {\n"},
 		}},
 		{name: "segments are alike whatever their digests", edits: []edit{
 			{"compare.go", "if seg.known && digest.Total(read) == seg.digest {", "if seg.known && len(read) >= 0 {"},
@@ -221,7 +221,7 @@ func layerMutants() []mutant {
 			{"segment.go", "known: len(outside) == 0", "known: len(outside) >= 0"},
 		}},
 		{name: "deletes are left out", edits: []edit{
-			{"export.go", "if e.Kind != export.Delete || r.info.Revisions || order.Compare(e.Key, gone) >= 0 {", "if e.Kind != export.Delete || r.info.Revisions {"},
+			{"entries.go", "if e.Kind != export.Delete || r.info.Revisions || order.Compare(e.Key, gone) >= 0 {", "if e.Kind != export.Delete || r.info.Revisions {"},
 		}},
 	}
 }
