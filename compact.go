@@ -1,10 +1,10 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -38,24 +38,7 @@ type CompactOptions struct {
 }
 
 func (o *CompactOptions) complete() error {
-	switch {
-	case o.Concurrency < 0:
-		return &OptionError{Field: "Concurrency", Reason: "is negative"}
-	case o.TargetFileBytes < 0:
-		return &OptionError{Field: "TargetFileBytes", Reason: "is negative"}
-	case o.BytesPerSecond < 0:
-		return &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
-	case codecs[o.Compression] == 0:
-		return &OptionError{Field: "Compression", Reason: fmt.Sprintf("%d is not known", o.Compression)}
-	}
-	if o.Concurrency == 0 {
-		o.Concurrency = runtime.GOMAXPROCS(0)
-	}
-	if o.TargetFileBytes == 0 {
-		o.TargetFileBytes = defaultTargetFileBytes
-	}
-	o.TargetFileBytes = min(o.TargetFileBytes, maxTargetFileBytes)
-	return nil
+	return cmp.Or(notNegative(amount{"BytesPerSecond", o.BytesPerSecond}), completeFiles(o.Compression, &o.Concurrency, &o.TargetFileBytes))
 }
 
 // Compact merges layers of a chain into one, from the bucket alone: the chain of from up to

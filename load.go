@@ -65,14 +65,6 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 	switch {
 	case opts.Collection != nil:
 		return nil, &OptionError{Field: "Collection", Reason: "is for Restore by URL; this collection is open"}
-	case opts.Concurrency < 0:
-		return nil, &OptionError{Field: "Concurrency", Reason: "is negative"}
-	case opts.BytesPerSecond < 0:
-		return nil, &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
-	case opts.MaxPause < 0:
-		return nil, &OptionError{Field: "MaxPause", Reason: "is negative"}
-	case opts.StallAfter < 0:
-		return nil, &OptionError{Field: "StallAfter", Reason: "is negative"}
 	case len(opts.Rename) > 0 && !targets.named():
 		return nil, &OptionError{Field: "Rename", Reason: "is for Databases and Tables"}
 	case len(opts.Rewrite) > 0 && targets.kind != spansTarget:
@@ -82,9 +74,14 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 	case opts.SchemaOnly && (opts.VerifyOnly || opts.Prove):
 		return nil, &OptionError{Field: "SchemaOnly", Reason: "restores no data, which VerifyOnly and Prove are about"}
 	}
-	if opts.Concurrency == 0 {
-		opts.Concurrency = 2 * runtime.GOMAXPROCS(0)
+	err := notNegative(
+		amount{"Concurrency", int64(opts.Concurrency)}, amount{"BytesPerSecond", opts.BytesPerSecond}, amount{"MaxPause", int64(opts.MaxPause)},
+		amount{"StallAfter", int64(opts.StallAfter)},
+	)
+	if err != nil {
+		return nil, err
 	}
+	opts.Concurrency = cmp.Or(opts.Concurrency, 2*runtime.GOMAXPROCS(0))
 	opts.MaxPause = cmp.Or(opts.MaxPause, defaultMaxPause)
 	opts.StallAfter = cmp.Or(opts.StallAfter, defaultStall)
 	job, err := newID(c.opts.Rand)

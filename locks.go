@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,23 +27,13 @@ type LockOptions struct {
 }
 
 func (o *LockOptions) complete() error {
-	for _, d := range []struct {
-		field    string
-		value    *time.Duration
-		standard time.Duration
-	}{
-		{"Locks.PushAfter", &o.PushAfter, time.Minute},
-		{"Locks.RetryDelay", &o.RetryDelay, 5 * time.Second},
-		{"Locks.AttemptTimeout", &o.AttemptTimeout, 5 * time.Minute},
-	} {
-		if *d.value < 0 {
-			return &OptionError{Field: d.field, Reason: "is negative"}
-		}
-		if *d.value == 0 {
-			*d.value = d.standard
-		}
-	}
-	return nil
+	err := notNegative(
+		amount{"Locks.PushAfter", int64(o.PushAfter)}, amount{"Locks.RetryDelay", int64(o.RetryDelay)}, amount{"Locks.AttemptTimeout", int64(o.AttemptTimeout)},
+	)
+	o.PushAfter = cmp.Or(o.PushAfter, time.Minute)
+	o.RetryDelay = cmp.Or(o.RetryDelay, 5*time.Second)
+	o.AttemptTimeout = cmp.Or(o.AttemptTimeout, 5*time.Minute)
+	return err
 }
 
 // schedulePush sees to it that locks are pushed in time. The moment that is backed up may

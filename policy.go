@@ -45,16 +45,12 @@ type Policy struct {
 }
 
 func (p *Policy) validate() error {
-	for _, n := range []struct {
-		field string
-		value int64
-	}{
-		{"KeepLast", int64(p.KeepLast)}, {"KeepWithin", int64(p.KeepWithin)}, {"KeepDaily", int64(p.KeepDaily)},
-		{"KeepWeekly", int64(p.KeepWeekly)}, {"KeepMonthly", int64(p.KeepMonthly)}, {"Guarantee", int64(p.Guarantee)},
-	} {
-		if n.value < 0 {
-			return &OptionError{Field: n.field, Reason: "is negative"}
-		}
+	err := notNegative(
+		amount{"KeepLast", int64(p.KeepLast)}, amount{"KeepWithin", int64(p.KeepWithin)}, amount{"KeepDaily", int64(p.KeepDaily)},
+		amount{"KeepWeekly", int64(p.KeepWeekly)}, amount{"KeepMonthly", int64(p.KeepMonthly)}, amount{"Guarantee", int64(p.Guarantee)},
+	)
+	if err != nil {
+		return err
 	}
 	if p.KeepLast == 0 && p.KeepWithin == 0 && p.KeepDaily == 0 && p.KeepWeekly == 0 && p.KeepMonthly == 0 && len(p.KeepLabels) == 0 {
 		return &OptionError{Field: "Policy", Reason: "keeps nothing: give one of KeepLast, KeepWithin, KeepDaily, KeepWeekly, KeepMonthly and KeepLabels"}

@@ -25,19 +25,13 @@ type RetryOptions struct {
 }
 
 func (o RetryOptions) check() error {
-	switch {
-	case o.Attempts < 0:
-		return &OptionError{Field: "Retry.Attempts", Reason: "is negative"}
-	case o.MinBackoff < 0:
-		return &OptionError{Field: "Retry.MinBackoff", Reason: "is negative"}
-	case o.MaxBackoff < 0:
-		return &OptionError{Field: "Retry.MaxBackoff", Reason: "is negative"}
-	case o.MaxBackoff > 0 && o.MaxBackoff < o.MinBackoff:
+	if o.MaxBackoff > 0 && o.MaxBackoff < o.MinBackoff {
 		return &OptionError{Field: "Retry.MaxBackoff", Reason: "is less than MinBackoff"}
-	case o.AttemptTimeout < 0:
-		return &OptionError{Field: "Retry.AttemptTimeout", Reason: "is negative"}
 	}
-	return nil
+	return notNegative(
+		amount{"Retry.Attempts", int64(o.Attempts)}, amount{"Retry.MinBackoff", int64(o.MinBackoff)}, amount{"Retry.MaxBackoff", int64(o.MaxBackoff)},
+		amount{"Retry.AttemptTimeout", int64(o.AttemptTimeout)},
+	)
 }
 
 func (o RetryOptions) retry() objectio.Retry {

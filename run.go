@@ -13,29 +13,8 @@ import (
 
 	"github.com/varvekv/varve/export"
 	"github.com/varvekv/varve/internal/digest"
-	"github.com/varvekv/varve/internal/frame"
 	"github.com/varvekv/varve/internal/objectio"
 	"github.com/varvekv/varve/sink"
-)
-
-// Compression says how what is stored is compressed.
-type Compression int
-
-const (
-	// CompressZstd is zstd at its fastest level; data that does not shrink is stored
-	// as it is.
-	CompressZstd Compression = iota
-	// CompressS2 is several times faster than zstd and shrinks less.
-	CompressS2
-	// CompressNone stores data as it is.
-	CompressNone
-)
-
-var codecs = map[Compression]frame.Codec{CompressZstd: frame.Zstd, CompressS2: frame.S2, CompressNone: frame.Raw}
-
-const (
-	defaultTargetFileBytes = 128 << 20
-	maxTargetFileBytes     = 16 << 30 // what a frame index has room for, with a margin
 )
 
 // run is one backup being taken.
@@ -104,16 +83,12 @@ func (o *BackupOptions) complete() error {
 	switch {
 	case o.Collection != nil:
 		return &OptionError{Field: "Collection", Reason: "is for Backup by URL; this collection is open"}
-	case o.Lag < 0:
-		return &OptionError{Field: "Lag", Reason: "is negative"}
 	case o.Lag > 0 && !o.AsOf.IsZero():
 		return &OptionError{Field: "Lag", Reason: "is given together with AsOf"}
 	case o.Into != "" && o.Name != "":
 		return &OptionError{Field: "Name", Reason: "names a full, and Into makes an incremental"}
 	case o.Synthetic && o.Into != "" && o.FullEvery == 0:
 		return &OptionError{Field: "Synthetic", Reason: "is for a full, and Into makes an incremental"}
-	case o.FullEvery < 0:
-		return &OptionError{Field: "FullEvery", Reason: "is negative"}
 	case o.FullEvery > 0 && o.Into != Latest:
 		return &OptionError{Field: "FullEvery", Reason: "is for Into Latest"}
 	case o.MaxChain < 0 || o.MaxChain == 1:
@@ -122,28 +97,15 @@ func (o *BackupOptions) complete() error {
 		return &OptionError{Field: "MaxChain", Reason: "is for an incremental"}
 	case o.Adopt && o.Into == "":
 		return &OptionError{Field: "Adopt", Reason: "is for an incremental: a full takes any store"}
-	case o.BaseLimit < 0:
-		return &OptionError{Field: "BaseLimit", Reason: "is negative"}
-	case o.BaseAge < 0:
-		return &OptionError{Field: "BaseAge", Reason: "is negative"}
-	case o.Concurrency < 0:
-		return &OptionError{Field: "Concurrency", Reason: "is negative"}
-	case o.TargetFileBytes < 0:
-		return &OptionError{Field: "TargetFileBytes", Reason: "is negative"}
-	case o.BytesPerSecond < 0:
-		return &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
-	case o.MaxPause < 0:
-		return &OptionError{Field: "MaxPause", Reason: "is negative"}
-	case o.CheckpointEvery < 0:
-		return &OptionError{Field: "CheckpointEvery", Reason: "is negative"}
-	case o.StallAfter < 0:
-		return &OptionError{Field: "StallAfter", Reason: "is negative"}
-	case codecs[o.Compression] == 0:
-		return &OptionError{Field: "Compression", Reason: fmt.Sprintf("%d is not known", o.Compression)}
 	case o.Audit && o.NoDigest:
 		return &OptionError{Field: "Audit", Reason: "compares digests, and NoDigest takes none"}
 	}
-	if err := o.Locks.complete(); err != nil {
+	err := notNegative(
+		amount{"Lag", int64(o.Lag)}, amount{"FullEvery", int64(o.FullEvery)}, amount{"BaseLimit", o.BaseLimit}, amount{"BaseAge", int64(o.BaseAge)},
+		amount{"BytesPerSecond", o.BytesPerSecond}, amount{"MaxPause", int64(o.MaxPause)}, amount{"CheckpointEvery", int64(o.CheckpointEvery)},
+		amount{"StallAfter", int64(o.StallAfter)},
+	)
+	if err := cmp.Or(err, completeFiles(o.Compression, &o.Concurrency, &o.TargetFileBytes), o.Locks.complete()); err != nil {
 		return err
 	}
 	if o.Into != "" && o.Into != Latest && checkID(o.Into) != nil {
@@ -159,13 +121,6 @@ func (o *BackupOptions) complete() error {
 			return &OptionError{Field: "Name", Reason: err.Error()}
 		}
 	}
-	if o.Concurrency == 0 {
-		o.Concurrency = runtime.GOMAXPROCS(0)
-	}
-	if o.TargetFileBytes == 0 {
-		o.TargetFileBytes = defaultTargetFileBytes
-	}
-	o.TargetFileBytes = min(o.TargetFileBytes, maxTargetFileBytes)
 	o.MaxPause = cmp.Or(o.MaxPause, defaultMaxPause)
 	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, checkpointInterval)
 	o.StallAfter = cmp.Or(o.StallAfter, defaultStall)

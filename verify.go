@@ -1,6 +1,7 @@
 package varve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,14 +125,11 @@ func (c *Collection) newVerification(opts VerifyOptions) (*verification, error) 
 		return nil, &OptionError{Field: "Level", Reason: fmt.Sprintf("%d is not known", opts.Level)}
 	case opts.Level == VerifyRehearsal && opts.Scratch == nil:
 		return nil, &OptionError{Field: "Scratch", Reason: "is needed for a rehearsal: an empty store to restore into"}
-	case opts.Concurrency < 0:
-		return nil, &OptionError{Field: "Concurrency", Reason: "is negative"}
-	case opts.BytesPerSecond < 0:
-		return nil, &OptionError{Field: "BytesPerSecond", Reason: "is negative"}
 	}
-	if opts.Concurrency == 0 {
-		opts.Concurrency = runtime.GOMAXPROCS(0)
+	if err := notNegative(amount{"Concurrency", int64(opts.Concurrency)}, amount{"BytesPerSecond", opts.BytesPerSecond}); err != nil {
+		return nil, err
 	}
+	opts.Concurrency = cmp.Or(opts.Concurrency, runtime.GOMAXPROCS(0))
 	return &verification{
 		c: c, opts: opts, begun: c.opts.Now(), damaged: map[string]bool{},
 		meter: objectio.NewMeter(opts.BytesPerSecond), events: newReporter(opts.Events, c.opts.Now),
