@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -303,11 +302,7 @@ func (s *saver) saves(ctx context.Context) (end func()) {
 // readCheckpoints are the records of progress at a path that can be read, of the job, and
 // the number of the next. One that is damaged is passed over.
 func (r *run) readCheckpoints(ctx context.Context) (parts []checkpointPart, next int, err error) {
-	type numbered struct {
-		n, epoch int
-		part     checkpointPart
-	}
-	var all []numbered
+	byNumber := map[int]*checkpointPart{}
 	next = 1
 	prefix := r.layer.Path + "/" + progressName
 	for o, err := range r.bucket.List(ctx, prefix) {
@@ -319,7 +314,7 @@ func (r *run) readCheckpoints(ctx context.Context) (parts []checkpointPart, next
 			continue
 		}
 		next = max(next, n+1)
-		epoch, part, err := r.readCheckpoint(ctx, o.Key)
+		part, err := r.readCheckpoint(ctx, o.Key)
 		if err != nil {
 			if !isNoLayer(err) {
 				return nil, 0, err
@@ -327,43 +322,42 @@ func (r *run) readCheckpoints(ctx context.Context) (parts []checkpointPart, next
 			r.c.opts.Logger.WarnContext(ctx, "progress is not known", "collection", r.c.name, "job", r.job, "error", err)
 			continue
 		}
-		all = append(all, numbered{n, epoch, *part})
+		byNumber[n] = part
 	}
-	slices.SortFunc(all, func(a, b numbered) int { return a.n - b.n })
-	for _, one := range all {
-		parts = append(parts, one.part)
+	for _, n := range sortedKeys(byNumber) {
+		parts = append(parts, *byNumber[n])
 	}
 	return parts, next, nil
 }
 
-func (r *run) readCheckpoint(ctx context.Context, object string) (epoch int, _ *checkpointPart, err error) {
+func (r *run) readCheckpoint(ctx context.Context, object string) (*checkpointPart, error) {
 	b, err := r.bucket.Get(ctx, object, maxManifest)
 	if err != nil {
-		return 0, nil, storageError("read", object, err)
+		return nil, storageError("read", object, err)
 	}
 	rec, err := parseRecord(object, b, kindProgress)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	var body checkpointRecord
 	if err := rec.decode(object, &body); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	part := body.Part
 	if rec.Sealed != nil && r.key != nil {
 		part = new(checkpointPart)
 		if err := rec.open(object, r.key, part); err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 	}
 	if body.Layer != r.layer.ID || body.Job != r.job || part == nil || (rec.Sealed == nil) != (r.key == nil) {
-		return 0, nil, &CorruptError{Object: object, Want: "progress of job " + r.job, Got: "that of " + body.Job}
+		return nil, &CorruptError{Object: object, Want: "progress of job " + r.job, Got: "that of " + body.Job}
 	}
 	for i := range part.Portions {
 		under(part.Portions[i].Files, r.layer.ID, r.key)
 	}
 	under(part.Tables, r.layer.ID, r.key)
-	return body.Epoch, part, nil
+	return part, nil
 }
 
 // under gives files of a layer its key.

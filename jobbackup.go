@@ -125,10 +125,11 @@ func (c *Collection) reopenBackup(ctx context.Context, store export.Store, id st
 	if err := r.checkReopen(ctx, h.first.Detail.Spec.Backup); err != nil {
 		return nil, err
 	}
-	if h.last.Epoch+1 >= maxEpochs {
-		return nil, fmt.Errorf("job %s was gone on with %d times: start another backup", id, h.last.Epoch)
+	epoch, err := h.nextEpoch()
+	if err != nil {
+		return nil, err
 	}
-	r.journal = r.journalAfter(h, h.last.Epoch+1)
+	r.journal = r.journalAfter(h, epoch)
 	if r.journal.record.Holder, err = newID(c.opts.Rand); err != nil {
 		return nil, err
 	}
@@ -143,21 +144,14 @@ func (c *Collection) reopenBackup(ctx context.Context, store export.Store, id st
 
 // rerun is the run of a job as its first record describes it.
 func (c *Collection) rerun(b *collectionBucket, store export.Store, h *jobHistory, earlier *run) (*run, error) {
-	switch {
-	case h.first.Kind != BackupJob:
-		return nil, &JobStateError{ID: h.first.Job, State: h.last.State}
-	case h.first.Detail == nil && !b.keys.opens():
-		return nil, fmt.Errorf("job %s: %w", h.first.Job, ErrNoKey)
-	case h.first.Detail == nil:
-		return nil, fmt.Errorf("job %s: %w", h.first.Job, ErrWrongKey)
-	case h.first.Detail.Spec == nil || h.first.Detail.Spec.Backup == nil:
-		return nil, &CorruptError{Object: formatJob(h.first.Job, 0), Want: "what is backed up", Got: "nothing"}
+	spec, err := h.spec(b.keys, BackupJob)
+	if err != nil {
+		return nil, err
 	}
-	spec := h.first.Detail.Spec
 	targets, targetsErr := spec.Targets.targets(store)
 	opts, err := spec.Backup.options()
 	if err := errors.Join(targetsErr, err); err != nil {
-		return nil, &CorruptError{Object: formatJob(h.first.Job, 0), Want: "what is backed up", Got: err.Error()}
+		return nil, h.corrupt(err)
 	}
 	opts.scheduled = h.first.Scheduled
 	if earlier != nil {
@@ -173,7 +167,7 @@ func (c *Collection) rerun(b *collectionBucket, store export.Store, h *jobHistor
 		Start: spec.Backup.Start, End: spec.Backup.End,
 	}
 	if err := r.layer.validate(); err != nil {
-		return nil, &CorruptError{Object: formatJob(h.first.Job, 0), Want: "a possible layer", Got: err.Error()}
+		return nil, h.corrupt(err)
 	}
 	r.asOf, r.spans, r.excluded, r.missing = spec.Backup.AsOf, spec.Backup.Spans, spec.Backup.Excluded, spec.Backup.Missing
 	if earlier != nil && !spec.Backup.Named {

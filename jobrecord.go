@@ -122,6 +122,37 @@ type jobHistory struct {
 	seen        time.Time // when the last was written, by the bucket's clock
 }
 
+// spec is what the first record says that the job does.
+func (h *jobHistory) spec(keys keyring, kind JobKind) (*jobSpec, error) {
+	switch {
+	case h.first.Kind != kind:
+		return nil, &JobStateError{ID: h.first.Job, State: h.last.State}
+	case h.first.Detail == nil && !keys.opens():
+		return nil, fmt.Errorf("job %s: %w", h.first.Job, ErrNoKey)
+	case h.first.Detail == nil:
+		return nil, fmt.Errorf("job %s: %w", h.first.Job, ErrWrongKey)
+	}
+	spec := h.first.Detail.Spec
+	if spec == nil || kind == BackupJob && spec.Backup == nil || kind == RestoreJob && spec.Restore == nil {
+		return nil, h.corrupt(errors.New("nothing"))
+	}
+	return spec, nil
+}
+
+// nextEpoch is that of whoever goes on with the job.
+func (h *jobHistory) nextEpoch() (int, error) {
+	next := h.last.Epoch + 1
+	if next >= maxEpochs {
+		return 0, fmt.Errorf("job %s was gone on with %d times: start another", h.first.Job, h.last.Epoch)
+	}
+	return next, nil
+}
+
+// corrupt says that the first record does not say what the job does.
+func (h *jobHistory) corrupt(cause error) error {
+	return &CorruptError{Object: formatJob(h.first.Job, 0), Want: "what the job does", Got: cause.Error()}
+}
+
 // jobHistory reads the first and the last record of a job.
 func (b *collectionBucket) jobHistory(ctx context.Context, id string) (*jobHistory, error) {
 	if err := checkID(id); err != nil {

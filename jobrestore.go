@@ -3,7 +3,6 @@ package varve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -176,7 +175,10 @@ func (c *Collection) reopenRestore(ctx context.Context, store export.Store, id s
 		return nil, err
 	}
 	record := *h.first
-	record.Detail, record.Epoch = nil, h.last.Epoch+1
+	record.Detail = nil
+	if record.Epoch, err = h.nextEpoch(); err != nil {
+		return nil, err
+	}
 	if record.Holder, err = newID(c.opts.Rand); err != nil {
 		return nil, err
 	}
@@ -194,18 +196,13 @@ func (c *Collection) reopenRestore(ctx context.Context, store export.Store, id s
 
 // rerestore is the restore of a job as its first record describes it.
 func (c *Collection) rerestore(b *collectionBucket, store export.Store, h *jobHistory, earlier *restore) (*restore, error) {
-	switch {
-	case h.first.Detail == nil && !b.keys.opens():
-		return nil, fmt.Errorf("job %s: %w", h.first.Job, ErrNoKey)
-	case h.first.Detail == nil:
-		return nil, fmt.Errorf("job %s: %w", h.first.Job, ErrWrongKey)
-	case h.first.Detail.Spec == nil || h.first.Detail.Spec.Restore == nil:
-		return nil, &CorruptError{Object: formatJob(h.first.Job, 0), Want: "what is restored", Got: "nothing"}
+	spec, err := h.spec(b.keys, RestoreJob)
+	if err != nil {
+		return nil, err
 	}
-	spec := h.first.Detail.Spec
 	targets, err := spec.Targets.targets(store)
 	if err != nil {
-		return nil, &CorruptError{Object: formatJob(h.first.Job, 0), Want: "what is restored", Got: err.Error()}
+		return nil, h.corrupt(err)
 	}
 	opts := spec.Restore.options(h.first.Layer)
 	if earlier != nil {
