@@ -335,6 +335,18 @@ func (c *Collection) Layers(ctx context.Context) iter.Seq2[LayerInfo, error] {
 	}
 }
 
+// Retired are the layers that a [Policy] dropped and that are there until they are deleted, by
+// ID: [Collection.Layers] lists them, but unless they are held they are no restore points any
+// more, and nothing extends them. It takes one listing.
+func (c *Collection) Retired(ctx context.Context) (map[string]bool, error) {
+	var retired map[string]bool
+	err := c.do(ctx, "list retired layers of", func(b *collectionBucket) (err error) {
+		retired, err = b.retired(ctx)
+		return err
+	})
+	return retired, err
+}
+
 var errStopped = errors.New("the caller has seen enough")
 
 // Layer reads the manifest of one layer: Latest, a path, or a layer ID. "" is

@@ -190,8 +190,8 @@ func (r *reporter) layer(l LayerInfo) {
 }
 
 func (r *reporter) longChain(l LongChainInfo) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	if r.events.LongChain != nil {
 		r.events.LongChain(l)
 	}

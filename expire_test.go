@@ -136,7 +136,9 @@ func TestExpire(t *testing.T) {
 	a := newArchive(t)
 	n := a.nights(10) // fulls are 0, 4 and 8
 	policy := varve.Policy{KeepLast: 3}
+	before := a.bucket.Keys()
 	plan := a.plan(policy)
+	require.Equal(t, before, a.bucket.Keys(), "a plan writes nothing")
 	for i, l := range n {
 		keep, why := fateOf(plan, l)
 		require.Equal(t, i >= 4 && i != 7 || i == 7, keep, "%d: %s", i, why)
@@ -145,8 +147,6 @@ func TestExpire(t *testing.T) {
 		}
 	}
 	require.Len(t, plan.Drops(), 4)
-	before := a.bucket.Keys()
-	require.Equal(t, before, a.bucket.Keys(), "a plan writes nothing")
 
 	report, err := a.expire(policy)
 	require.NoError(t, err)
@@ -154,6 +154,9 @@ func TestExpire(t *testing.T) {
 	require.Len(t, report.Waiting, 4)
 	require.Zero(t, report.Objects)
 	require.ErrorIs(t, a.restore(a.newStore(), n[1].ID), varve.ErrNoLayer)
+	retired, err := a.collection().Retired(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{n[0].ID: true, n[1].ID: true, n[2].ID: true, n[3].ID: true}, retired)
 	latest, err := a.collection().Layer(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, n[9].ID, latest.ID)

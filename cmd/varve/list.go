@@ -20,6 +20,8 @@ type listedLayer struct {
 	Full   bool            `json:"full"`
 	Start  varve.Timestamp `json:"start"`
 	End    varve.Timestamp `json:"end"`
+	// Retired is set by list alone: show refuses a layer that is no restore point any more.
+	Retired bool `json:"retired,omitempty"`
 }
 
 func listed(l varve.LayerInfo) listedLayer {
@@ -30,7 +32,7 @@ func (a *app) listCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the backups, newest first", Args: arguments(cobra.NoArgs),
-		Long: "List the backups, newest first: one listing of the bucket, and no key is needed.",
+		Long: "List the backups, newest first; no key is needed. A retired one is there until it is deleted,\nbut cannot be restored any more.",
 		Example: `  varve list -c s3://bucket/orders
   varve list -c /backups/orders --json | jq -r '.[0].path'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,12 +47,18 @@ func (a *app) listCommand() *cobra.Command {
 }
 
 func (a *app) list(ctx context.Context, c *varve.Collection, limit int) error {
+	retired, err := c.Retired(ctx)
+	if err != nil {
+		return err
+	}
 	layers := []listedLayer{}
-	for l, err := range c.Layers(ctx) {
+	for info, err := range c.Layers(ctx) {
 		if err != nil {
 			return err
 		}
-		if layers = append(layers, listed(l)); len(layers) == limit {
+		l := listed(info)
+		l.Retired = retired[l.ID]
+		if layers = append(layers, l); len(layers) == limit {
 			break
 		}
 	}
@@ -66,6 +74,9 @@ func (a *app) list(ctx context.Context, c *varve.Collection, limit int) error {
 		kind := "incremental"
 		if l.Full {
 			kind = "full"
+		}
+		if l.Retired {
+			kind += ", retired"
 		}
 		rows = append(rows, []string{clock(l.End), age(a.now().Sub(l.End.Time())), kind, l.ID[:8], l.Path})
 	}
