@@ -147,7 +147,7 @@ func (badgerBackup) backup(j *job, since uint64) error {
 	}
 	j.synced = byBench
 	return writeSynced(filepath.Join(j.backups, "since"), func(w io.Writer) error {
-		_, err := fmt.Fprint(w, next)
+		_, err := fmt.Fprint(w, max(since, next)) // where nothing is new Badger returns 0, from which the next would be a full
 		return err
 	})
 }
