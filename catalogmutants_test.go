@@ -4,7 +4,7 @@ package varve_test
 func catalogMutants() []mutant {
 	in := func(test string) []string { return []string{".", "^Test" + test + "$"} }
 	return []mutant{
-		{name: "new tables are taken for changes", vital: true, edits: []edit{
+		{name: "new tables are taken for changes", edits: []edit{
 			{"parent.go", "	r.kept = intersectSpans(r.info.Order, r.spans, r.parent.Spans)\n	r.introduced = subtractSpans(r.info.Order, r.spans, r.parent.Spans)\n", "	r.kept = r.spans\n"},
 		}, test: in("DatabaseFollowsItsTables")},
 		{name: "history is of the tables of the end", edits: []edit{
@@ -25,7 +25,7 @@ func catalogMutants() []mutant {
 		{name: "a hole is asked of the layer", edits: []edit{
 			{"restore.go", "	wanted = subtractSpans(r.info.Order, wanted, m.Excluded)\n", ""},
 		}, test: in("Exclude")},
-		{name: "keys are not moved", vital: true, edits: []edit{
+		{name: "keys are not moved", edits: []edit{
 			{"loadtask.go", "return l.Loader.Add(moved)", "_ = moved\n	return l.Loader.Add(e)"},
 		}, test: in("TableBesideTheLiveOne")},
 		{name: "files whose keys move are linked", edits: []edit{

@@ -18,7 +18,7 @@ func compactMutants() []mutant {
 		{name: "history is that of the last layer", edits: []edit{
 			{"window.go", "		oldest = below.Oldest\n", "		return oldest\n"},
 		}, test: inRoot("CompactHistory")},
-		{name: "history is merged like a state", vital: true, edits: []edit{
+		{name: "history is merged like a state", edits: []edit{
 			{"compactplan.go", "		return merge.History\n", "		return merge.Changes\n"},
 		}, test: inRoot("CompactHistory")},
 		{name: "a merge with history leaves out what a range deleted", edits: []edit{
@@ -39,7 +39,7 @@ func compactMutants() []mutant {
 		{name: "what stays is merged, too", edits: []edit{
 			{"compactplan.go", "clipViews(m.order, rest, subtractSpans(m.order, spans, gone))", "clipViews(m.order, rest, spans)"},
 		}, test: inRoot("CompactRefersToWhatIsUntouched")},
-		{name: "files of what is on its way out are shared", vital: true, edits: []edit{
+		{name: "files of what is on its way out are shared", edits: []edit{
 			{"compactplan.go", "		stays[v.Layer] = err == nil\n", "		stays[v.Layer] = true\n"},
 		}, test: inRoot("CompactRefusals")},
 		{name: "what is on its way out is extended", vital: true, edits: []edit{

@@ -33,7 +33,11 @@ var (
 // ran, and for what a database did by itself.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	deadline, seed := time.Now().Add(*modelTime), *modelSeed
+	limit := *modelTime
+	if asserting && testing.Short() {
+		limit /= 3
+	}
+	deadline, seed := time.Now().Add(limit), *modelSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}

@@ -39,7 +39,7 @@ func policyMutants() []mutant {
 		{name: "labels that are not known are none", edits: []edit{
 			{"policy.go", "pt.layer.manifest.locked != nil &&", "pt.layer.manifest == nil &&"},
 		}, test: inRoot("SealedLabels")},
-		{name: "the plan is carried out as it is", vital: true, edits: []edit{
+		{name: "the plan is carried out as it is", edits: []edit{
 			{"expire.go", "		case pt.Keep:\n", "		case pt.Keep && pt.ID == \"\":\n"},
 		}, test: inRoot("PlanIsCheckedAgain")},
 		{name: "what was verified is restored by whatever way", edits: []edit{
@@ -53,7 +53,7 @@ func policyMutants() []mutant {
 
 func needMutants() []mutant {
 	return []mutant{
-		{name: "only what is needed at first hand is needed", vital: true, edits: []edit{
+		{name: "only what is needed at first hand is needed", edits: []edit{
 			{"needs.go", "				queue = append(queue, d)\n", ""},
 		}, test: inRoot("Expire")},
 		{name: "files of other layers are not needed", edits: []edit{

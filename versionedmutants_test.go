@@ -47,7 +47,7 @@ func windowMutants() []mutant {
 		{name: "a page of newest versions goes on within the key", edits: []edit{
 			{cursor, "return bareKey(nextKey(p.Key))", "return bareKey(p.Key)"},
 		}, test: windows},
-		{name: "blocks of the first wall time are skipped", vital: true, edits: []edit{
+		{name: "blocks of the first wall time are skipped", edits: []edit{
 			{snapshot, "NewMVCCTimeIntervalFilter(uint64(since.WallNanos), ", "NewMVCCTimeIntervalFilter(uint64(since.WallNanos)+1, "},
 		}, test: windows},
 		{name: "blocks of the last wall time are skipped", edits: []edit{
@@ -66,7 +66,7 @@ func keptMutants() []mutant {
 	)
 	held := inMvcckv("CollectHeldBack")
 	return []mutant{
-		{name: "named snapshots hold nothing", vital: true, edits: []edit{
+		{name: "named snapshots hold nothing", edits: []edit{
 			{keeper, "if !s.tooOld(k) {", "if s.tooOld(k) {"},
 		}, test: held},
 		{name: "named snapshots hold nothing after a restart", edits: []edit{

@@ -112,7 +112,11 @@ func TestEverySmallSize(t *testing.T) {
 	for _, c := range []Codec{Raw, Zstd, S2} {
 		enc, err := newEncoder(c)
 		require.NoError(t, err)
-		for n := 1; n < 70_000; n += 1 + n/1000 {
+		step := 1000
+		if testing.Short() {
+			step = 50
+		}
+		for n := 1; n < 70_000; n += 1 + n/step {
 			for _, plain := range [][]byte{bytes.Repeat([]byte("ab"), n)[:n], text(n)} {
 				stored, codec := enc.encode(plain)
 				f := entry{plain: uint32(n), stored: uint32(len(stored)), codec: codec}
