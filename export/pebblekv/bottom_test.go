@@ -2,6 +2,7 @@ package pebblekv_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -234,7 +235,7 @@ func TestTablesThatShareAPrefix(t *testing.T) {
 	}
 }
 
-// splitAt orders bytewise keys of letters, whose suffixes begin with an @.
+// splitAt orders keys whose suffixes begin with an @: by prefix, then by suffix.
 func splitAt() *pebble.Comparer {
 	c := *pebble.DefaultComparer
 	c.Name = "varve.test.at"
@@ -244,6 +245,11 @@ func splitAt() *pebble.Comparer {
 		}
 		return len(k)
 	}
+	c.Compare = func(a, b []byte) int {
+		i, j := c.Split(a), c.Split(b)
+		return cmp.Or(bytes.Compare(a[:i], b[:j]), bytes.Compare(a[i:], b[j:]))
+	}
+	c.AbbreviatedKey = func([]byte) uint64 { return 0 }
 	c.Separator = func(dst, a, _ []byte) []byte { return append(dst, a...) }
 	c.Successor = func(dst, a []byte) []byte { return append(dst, a...) }
 	return &c
