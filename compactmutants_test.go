@@ -58,7 +58,7 @@ func compactMutants() []mutant {
 			{"base.go", " < orphanGrace || s.Name == r.base {", " < orphanGrace {"},
 		}, test: inRoot("CompactThenExpire")},
 		{name: "a layer and its stand-in are two points", edits: []edit{
-			{"expireplan.go", "		case c.isReplaced(l, verified):\n", ""},
+			{"expireplan.go", "		case retired, pt.standIn != nil:\n", "		case retired:\n"},
 		}, test: inRoot("CompactThenExpire")},
 		{name: "a stand-in is one layer long", edits: []edit{
 			{"index.go", "		return max(1, len(manifest.Covers)), nil\n", "		return 1, nil\n"},

@@ -101,7 +101,10 @@ func TestCompactThenExpire(t *testing.T) {
 				kept = append(kept, layers[i].ID)
 			}
 			slices.Sort(kept)
-			s.expireAll(varve.Policy{KeepLast: tc.keep})
+			reasons := s.expireAll(varve.Policy{KeepLast: tc.keep})
+			if !slices.Contains(kept, layers[3].ID) {
+				require.Equal(t, []string{out.Path + " stands for it"}, reasons[layers[3].ID])
+			}
 			require.Equal(t, slices.Compact(kept), slices.Sorted(maps.Keys(s.states)))
 			s.last = out
 			s.requireWhole()
@@ -112,9 +115,10 @@ func TestCompactThenExpire(t *testing.T) {
 	}
 }
 
-// expireAll carries a policy out for some days.
-func (s *scene) expireAll(policy varve.Policy) {
+// expireAll carries a policy out for some days, and says why which layers went.
+func (s *scene) expireAll(policy varve.Policy) map[string][]string {
 	s.Helper()
+	reasons := map[string][]string{}
 	for range 3 {
 		*s.now = s.now.Add(25 * time.Hour)
 		plan, err := s.collection().PlanExpire(s.Context(), policy)
@@ -124,5 +128,11 @@ func (s *scene) expireAll(policy varve.Policy) {
 		for _, l := range report.Expired {
 			delete(s.states, l.ID)
 		}
+		for _, p := range plan.Points {
+			if !p.Keep && !p.Retired {
+				reasons[p.ID] = p.Reasons
+			}
+		}
 	}
+	return reasons
 }

@@ -138,9 +138,11 @@ func (c *census) weigh(policy Policy) []*point {
 		pt := &point{layer: l, times: [2]time.Time{l.info.End.Time(), l.at}, verified: verified[l]}
 		points = append(points, pt)
 		_, retired := c.marks[l.info.ID]
+		if !retired {
+			pt.standIn = c.standIn(l, verified)
+		}
 		switch {
-		case retired:
-		case c.isReplaced(l, verified):
+		case retired, pt.standIn != nil:
 		case l.whole:
 			groups[l.group()] = append(groups[l.group()], pt)
 		case policy.Force:
@@ -158,16 +160,17 @@ func (c *census) weigh(policy Policy) []*point {
 	return points
 }
 
-// isReplaced reports whether another layer is the same restore point, and has been for
-// as long as whoever reads this one may not know: then only one of the two counts.
-func (c *census) isReplaced(l *stored, verified map[*stored]bool) bool {
+// standIn is another layer that is the same restore point, and has been for as long as
+// whoever reads this one may not know, so that only one of the two counts; nil if there is
+// none.
+func (c *census) standIn(l *stored, verified map[*stored]bool) *stored {
 	for _, s := range c.stands[l.info.ID] {
 		_, retired := c.marks[s.info.ID]
 		if s.whole && !retired && (verified[s] || !verified[l]) && s.replaces(l) {
-			return true
+			return s
 		}
 	}
-	return false
+	return nil
 }
 
 // group tells stores and their targets apart. Where a catalog tells what the targets are,
@@ -204,6 +207,8 @@ func (c *census) fate(pt *point, needed map[*stored]*stored) ExpirePoint {
 	switch {
 	case retired:
 		out.Reasons = append([]string{"retired " + since.UTC().Format(time.RFC3339)}, out.Reasons...)
+	case !ok && pt.standIn != nil:
+		out.Reasons = []string{pt.standIn.info.Path + " stands for it"}
 	case !ok:
 		out.Reasons = []string{"no rule keeps it"}
 		if len(pt.forced) > 0 {

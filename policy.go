@@ -96,6 +96,7 @@ func duration(d time.Duration) string {
 // point is a restore point as rules see it.
 type point struct {
 	layer    *stored
+	standIn  *stored      // which counts in its place; nil: none
 	times    [2]time.Time // that of its end, and that of the bucket
 	verified bool
 	reasons  []string // why it is kept
