@@ -167,6 +167,18 @@ func (s *soak) restore() {
 	require.NoError(s, os.RemoveAll(path))
 }
 
+// pinned counts what the next backup needs, and what of it the database would have deleted,
+// at the worst: all of its tables have just been rewritten.
+func (s *soak) pinned() (snapshots int, kb int64) {
+	require.NoError(s, s.db.Compact(s.Context(), nil, []byte("l"), false))
+	all, err := s.store.Snapshots(s.Context())
+	require.NoError(s, err)
+	for _, n := range all {
+		kb += n.PinnedBytes >> 10
+	}
+	return len(all), kb
+}
+
 func (s *soak) sample(round int) soakSample {
 	out := soakSample{round: round, requests: s.layer.Stats.Requests, goroutines: runtime.NumGoroutine()}
 	out.points = len(s.points())
@@ -176,11 +188,6 @@ func (s *soak) sample(round int) soakSample {
 	objects, kb := treeSize(s, filepath.Join(s.dir, "collection"))
 	out.objects, out.storedKB = objects, kb
 	_, out.databaseKB = treeSize(s, filepath.Join(s.dir, "db"))
-	snapshots, err := s.store.Snapshots(s.Context())
-	require.NoError(s, err)
-	for _, n := range snapshots {
-		out.snapshots, out.pinnedKB = out.snapshots+1, out.pinnedKB+n.PinnedBytes>>10
-	}
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err == nil { // elsewhere there is no such folder
 		out.handles = len(fds)
@@ -218,6 +225,12 @@ func TestSoak(t *testing.T) {
 	every := max(24, *soakRounds/10/48*48) // whole rounds of what comes around
 	for round := range *soakRounds {
 		s.live()
+		sampled := round%every == every-1
+		var snapshots int
+		var pinnedKB int64
+		if sampled {
+			snapshots, pinnedKB = s.pinned()
+		}
 		s.backup()
 		if round%12 == 11 {
 			s.compact(round%48 == 47)
@@ -229,8 +242,10 @@ func TestSoak(t *testing.T) {
 			s.restore()
 		}
 		s.bucket.Reset()
-		if round%every == every-1 {
+		if sampled {
 			n := s.sample(round + 1)
+			n.snapshots, n.pinnedKB = snapshots, pinnedKB
+			require.Positive(t, n.pinnedKB, "a snapshot pins nothing")
 			samples = append(samples, n)
 			t.Logf("%5d %6d %5d %7d %5dK %8d %4.1fM %10d %7d %9d %5dK %7dK", n.round, n.points, n.chain, n.objects, n.storedKB,
 				n.requests, n.heapMB, n.goroutines, n.handles, n.snapshots, n.pinnedKB, n.databaseKB)
