@@ -481,6 +481,40 @@ func TestRestoreThatWasCommitted(t *testing.T) {
 	require.Equal(t, stateOf(s.store), stateOf(dst))
 }
 
+// TestRecordInDoubt: an outage hides that a record was stored. It is not somebody else's.
+func TestRecordInDoubt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, varve.BackupOptions{})
+		require.NoError(t, s.backup())
+		begun, hidden := time.Now(), false
+		s.bucket.Inject(func(op faultblob.Op) faultblob.Fault {
+			switch {
+			case !strings.HasPrefix(op.Key, "jobs/") || strings.HasSuffix(op.Key, "/0") || time.Since(begun) > 15*time.Minute:
+				return faultblob.Fault{}
+			case op.Kind == faultblob.Put && !hidden:
+				hidden = true
+				return faultblob.Fault{Kind: faultblob.Applied}
+			}
+			return faultblob.Fault{Kind: faultblob.Lost}
+		})
+		s.bucket.Park(func(_ context.Context, op faultblob.Op) {
+			if op.Kind == faultblob.Get && role(op.Key) == "data" {
+				s.bucket.Park(nil)
+				time.Sleep(40 * time.Minute)
+			}
+		})
+		c, dst := s.collection(), s.newStore()
+		j, err := c.StartRestore(t.Context(), varve.Cluster(dst), &varve.RestoreOptions{StallAfter: time.Hour})
+		require.NoError(t, err)
+		_, err = j.Wait(t.Context())
+		require.NoError(t, err)
+		require.True(t, hidden)
+		require.Equal(t, varve.JobSucceeded, jobsOf(t, c)[j.ID()].State)
+		require.Equal(t, stateOf(s.store), stateOf(dst))
+	})
+}
+
 // TestRestoreWithoutARecord: who may only read a bucket restores from it, and pauses and goes
 // on as long as his process lives.
 func TestRestoreWithoutARecord(t *testing.T) {

@@ -37,9 +37,12 @@ func jobMutants() []mutant {
 			{"resume.go", "return folder == r.layer.Path && there && size == f.Size", "return folder == r.layer.Path && there && size >= 0"},
 		}, test: in("LostFilesAreStoredAgain")},
 		{name: "two go on with one job", edits: []edit{
-			{"journal.go", "	if errors.Is(err, objectio.ErrExist) {\n		return j.lost()\n	}\n", "	if errors.Is(err, objectio.ErrExist) {\n		err = nil\n	}\n"},
+			{"journal.go", "	case errors.Is(err, objectio.ErrExist):\n		return j.lost()\n", "	case errors.Is(err, objectio.ErrExist):\n"},
 			{"run.go", "		if peekErr == nil && !isVoid(head) {", "		if peekErr == nil && isVoid(head) {"},
 		}, test: in("TwoResumers")},
+		{name: "a record in doubt is forgotten", edits: []edit{
+			{"journal.go", "		j.doubt = body\n", ""},
+		}, test: in("RecordInDoubt")},
 		{name: "who has lost gives back what the winner needs", edits: []edit{
 			{"job.go", "	lost := errors.Is(err, errLost)\n", "	lost := errors.Is(err, errLost) && ctx == nil\n"},
 		}, test: in("TwoResumers")},

@@ -31,6 +31,7 @@ type journal struct {
 
 	turn   *semaphore.Weighted
 	next   atomic.Int64 // written by whoever has the turn
+	doubt  []byte       // a record that may be there under that number, though storing it failed
 	silent bool         // there is no right to write: of a restore only
 }
 
@@ -47,6 +48,9 @@ func (j *journal) append(ctx context.Context, state JobState, pinnedUntil time.D
 		return err
 	}
 	defer j.turn.Release(1)
+	if err := j.settle(ctx); err != nil {
+		return err
+	}
 	r := j.record
 	r.State, r.At, r.Writer = state, j.now().UTC(), writerName()
 	if pinnedUntil > 0 {
@@ -58,14 +62,31 @@ func (j *journal) append(ctx context.Context, state JobState, pinnedUntil time.D
 	if err != nil {
 		return err
 	}
-	err = j.b.Create(ctx, object, body)
-	if errors.Is(err, objectio.ErrExist) {
+	return j.write(ctx, object, body)
+}
+
+// write takes the next number.
+func (j *journal) write(ctx context.Context, object string, body []byte) error {
+	j.doubt = nil
+	err := j.b.Create(ctx, object, body)
+	switch {
+	case errors.Is(err, objectio.ErrExist):
 		return j.lost()
+	case err != nil:
+		j.doubt = body
+		return storageError("write", object, err)
 	}
-	if err == nil {
-		j.next.Store(int64(r.Number) + 1)
+	j.next.Add(1)
+	return nil
+}
+
+// settle stores a record again of which it is not known whether it is there: under its
+// number, a later one would be taken for somebody else's.
+func (j *journal) settle(ctx context.Context) error {
+	if j.doubt == nil {
+		return nil
 	}
-	return storageError("write", object, err)
+	return j.write(ctx, formatJob(j.record.Job, int(j.next.Load())), j.doubt)
 }
 
 func (j *journal) encode(object string, r jobRecord, detail jobDetail) ([]byte, error) {
@@ -85,6 +106,13 @@ func (j *journal) lost() error {
 func (j *journal) holds(ctx context.Context) error {
 	if j.silent {
 		return nil
+	}
+	if err := j.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer j.turn.Release(1)
+	if err := j.settle(ctx); err != nil {
+		return err
 	}
 	prefix, next := jobsPrefix+j.record.Job+"/", int(j.next.Load())
 	for o, err := range j.b.List(ctx, prefix) {
