@@ -23,8 +23,12 @@ import (
 
 var soakRounds = flag.Int("soak.rounds", 30, "how many incrementals a database lives through")
 
-// soak is a database of constant size that lives for long, an hour with each round: it is
-// backed up, its chain compacted, its backups expired, verified and restored.
+// soakStep is how much time passes with each round: 500 of them are twice as long as what is
+// kept longest, the records of jobs.
+const soakStep = 3 * time.Hour
+
+// soak is a database of constant size that lives for long: it is backed up, its chain
+// compacted, its backups expired, verified and restored.
 type soak struct {
 	testing.TB
 	rng    *rand.Rand
@@ -78,9 +82,9 @@ func (s *soak) set(i int) {
 	require.NoError(s, s.db.Set(fmt.Appendf(nil, "key-%05d", i), value, pebble.NoSync))
 }
 
-// live lets an hour pass.
+// live lets time pass.
 func (s *soak) live() {
-	s.now = s.now.Add(time.Hour)
+	s.now = s.now.Add(soakStep)
 	for range 40 {
 		s.set(s.rng.IntN(soakKeys))
 	}
@@ -132,7 +136,7 @@ func (s *soak) compact(whole bool) {
 }
 
 func (s *soak) expire() {
-	plan, err := s.c.PlanExpire(s.Context(), varve.Policy{KeepWithin: 24 * time.Hour, KeepDaily: 4})
+	plan, err := s.c.PlanExpire(s.Context(), varve.Policy{KeepWithin: 24 * soakStep, KeepDaily: 12})
 	require.NoError(s, err)
 	report, err := s.c.Expire(s.Context(), plan)
 	require.NoError(s, err)
@@ -254,7 +258,7 @@ func TestSoak(t *testing.T) {
 	requireFlat(t, samples)
 }
 
-// requireFlat compares the last samples with those when the oldest backups had begun to go.
+// requireFlat compares the last samples with those when the oldest of all had begun to go.
 func requireFlat(t testing.TB, samples []soakSample) {
 	if len(samples) < 10 || samples[len(samples)-1].round < 300 {
 		return // everything is still growing
