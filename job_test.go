@@ -169,8 +169,9 @@ func TestCancelSaysWhatItLeft(t *testing.T) {
 func TestCancelOfAPausedJob(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, varve.BackupOptions{CheckpointEvery: 1})
-	j := s.paused(s.collection())
+	j := s.pausedAfter(s.collection(), 2)
 	require.Len(t, s.kept(), 1)
+	require.Contains(t, strings.Join(s.bucket.Keys(), "\n"), "/data/")
 	require.NoError(t, j.Cancel(t.Context()))
 	require.NoError(t, j.Cancel(t.Context()), "again")
 	require.Empty(t, s.kept())
@@ -278,7 +279,9 @@ func TestStall(t *testing.T) {
 		s.store = newStore(t, &memkv.Options{SingleRevision: true})
 		fill(s.store, 100, 1)
 		began := time.Now()
-		_, err := s.collection().Backup(t.Context(), varve.Cluster(stuck{s.store}), &s.opts)
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		_, err := s.collection().Backup(ctx, varve.Cluster(stuck{s.store}), &s.opts)
 		var stall *varve.StallError
 		require.ErrorAs(t, err, &stall)
 		require.Equal(t, varve.PhaseExport, stall.Phase)

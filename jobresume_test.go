@@ -332,9 +332,18 @@ func TestSnapshotGone(t *testing.T) {
 // paused is a job that was paused before it stored its first file.
 func (s *scene) paused(c *varve.Collection) *varve.Job {
 	s.Helper()
+	return s.pausedAfter(c, 0)
+}
+
+// pausedAfter is a job that was paused when it had stored some files.
+func (s *scene) pausedAfter(c *varve.Collection, files int) *varve.Job {
+	s.Helper()
 	parked := make(chan struct{})
 	s.bucket.Park(func(ctx context.Context, op faultblob.Op) {
-		if role(op.Key) == "data" {
+		if op.Kind == faultblob.Put && role(op.Key) == "data" {
+			if files--; files >= 0 {
+				return
+			}
 			s.bucket.Park(nil)
 			close(parked)
 			<-ctx.Done()
