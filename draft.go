@@ -30,7 +30,8 @@ type draft struct {
 
 // newDraft draws the IDs of a layer, which is a full until it is said what it extends.
 func (c *Collection) newDraft(bytesPerSecond int64, events *Events) (draft, error) {
-	d := draft{c: c, begun: c.opts.Now(), meter: objectio.NewMeter(bytesPerSecond), report: newReporter(events, c.opts.Now)}
+	d := draft{c: c, begun: c.opts.Now()}
+	d.report, d.meter = newReporter(events, c.opts.Now, bytesPerSecond)
 	var idErr, jobErr error
 	d.layer.ID, idErr = newID(c.opts.Rand)
 	d.job, jobErr = newID(c.opts.Rand)

@@ -3,6 +3,8 @@ package varve
 import (
 	"sync"
 	"time"
+
+	"github.com/varvekv/varve/internal/objectio"
 )
 
 // Events tell a program what a run does. Calls come one at a time and must return
@@ -12,6 +14,7 @@ type Events struct {
 	Progress func(ProgressInfo) // at most once a second, and at the end of each phase
 	File     func(FileInfo)     // each file that was stored, loaded or verified
 	Layer    func(LayerInfo)    // the layer that was committed, restored or verified
+	Retry    func(RetryInfo)    // each failure after which the same is tried again
 	Locked   func(LockedInfo)   // each time that an export meets a lock
 	// LongChain is told that BackupOptions.MaxChain is reached, before anything is done about it.
 	LongChain func(LongChainInfo)
@@ -51,6 +54,17 @@ type FileInfo struct {
 	StoredBytes, LogicalBytes int64
 }
 
+// RetryInfo is a request to storage that failed, or the export of a span during which one
+// did for good, and that is made again.
+type RetryInfo struct {
+	Op     string        // "get", "peek", "read", "put", "create", "size", "list", "delete"; "export" of a span
+	Object string        // key in the collection; of a listing, what keys begin with; "" of an export
+	Span   Span          // what is left of the export; of a request, none
+	Failed int           // times in a row
+	After  time.Duration // until it is made again
+	Err    error         // what went wrong
+}
+
 // LockedInfo is a lock that an export has met: a write that is not committed, as of the
 // moment that is backed up. What is left of the span is exported again later.
 type LockedInfo struct {
@@ -83,8 +97,13 @@ type reporter struct {
 	stats    Stats     // what is stored, or loaded
 }
 
-func newReporter(events *Events, now func() time.Time) *reporter {
-	return &reporter{events: valueOf(events), now: now}
+// newReporter makes a reporter, and a meter whose failures it tells of.
+func newReporter(events *Events, now func() time.Time, bytesPerSecond int64) (*reporter, *objectio.Meter) {
+	r, meter := &reporter{events: valueOf(events), now: now}, objectio.NewMeter(bytesPerSecond)
+	meter.Tell(func(f objectio.Failure) {
+		r.retry(RetryInfo{Op: f.Op, Object: f.Key, Failed: f.Times, After: f.Rest, Err: f.Err})
+	})
+	return r, meter
 }
 
 // begin starts a phase of about total bytes.
@@ -194,6 +213,14 @@ func (r *reporter) longChain(l LongChainInfo) {
 	defer r.turn.Unlock()
 	if r.events.LongChain != nil {
 		r.events.LongChain(l)
+	}
+}
+
+func (r *reporter) retry(i RetryInfo) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	if r.events.Retry != nil {
+		r.events.Retry(i)
 	}
 }
 

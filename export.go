@@ -97,10 +97,11 @@ func (e *exporting) task(ctx context.Context, t task) error {
 			return err
 		}
 	default:
-		var again bool
-		if delay, again = e.patience.next(); !again {
+		var failed int
+		if failed, delay = e.patience.next(); failed == 0 {
 			return err
 		}
+		e.report.retry(RetryInfo{Op: "export", Span: rest.span, Failed: failed, After: delay, Err: err})
 		e.c.opts.Logger.Warn("export is tried again", "collection", e.c.name, "layer", e.layer.ID, "span", rest.span.String(), "in", delay, "error", err)
 	}
 	e.queue.Retry(e.number([]task{*rest})[0], delay)

@@ -147,10 +147,11 @@ func (r *restore) fill(s *JobStatus) {
 // one in this process it has the caller's functions, and all else if nothing was written.
 func (c *Collection) reopenRestore(ctx context.Context, store export.Store, id string, earlier *restore) (_ *restore, err error) {
 	if earlier != nil && earlier.journal.silent {
-		r, err := c.newRestore(earlier.targets, earlier.spec().Restore.options(earlier.chain.tip().ID))
+		opts := earlier.spec().Restore.options(earlier.chain.tip().ID)
+		opts.Events = earlier.opts.Events
+		r, err := c.newRestore(earlier.targets, opts)
 		if err == nil {
 			r.job, r.lineage = earlier.job, earlier.lineage
-			r.report = newReporter(earlier.opts.Events, c.opts.Now)
 			err = r.resolve(ctx)
 		}
 		if err != nil {

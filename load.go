@@ -85,9 +85,9 @@ func (c *Collection) newRestore(targets Targets, opts RestoreOptions) (*restore,
 	opts.MaxPause = cmp.Or(opts.MaxPause, defaultMaxPause)
 	opts.StallAfter = cmp.Or(opts.StallAfter, defaultStall)
 	job, err := newID(c.opts.Rand)
+	report, meter := newReporter(opts.Events, c.opts.Now, opts.BytesPerSecond)
 	return &restore{
-		c: c, targets: targets, opts: opts, begun: c.opts.Now(), job: job,
-		meter: objectio.NewMeter(opts.BytesPerSecond), report: newReporter(opts.Events, c.opts.Now),
+		c: c, targets: targets, opts: opts, meter: meter, report: report, begun: c.opts.Now(), job: job,
 		vigil: &vigil{limit: opts.StallAfter}, left: map[*leveledFile]int{}, taken: map[string]bool{},
 	}, err
 }

@@ -67,19 +67,20 @@ func newPatience(o RetryOptions) *patience {
 	return &patience{opts: o}
 }
 
-// next is how long to rest before what failed is tried again; false, if there is no point.
-func (p *patience) next() (time.Duration, bool) {
+// next is how often in a row something failed, and how long to rest before it is tried
+// again; 0, if there is no point.
+func (p *patience) next() (failed int, rest time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failed++
 	if p.failed >= p.opts.Attempts {
-		return 0, false
+		return 0, 0
 	}
-	rest := p.opts.MinBackoff
+	rest = p.opts.MinBackoff
 	for range p.failed - 1 {
 		rest = min(2*rest, p.opts.MaxBackoff)
 	}
-	return rest, true
+	return p.failed, rest
 }
 
 // progress says that something was done.

@@ -1,6 +1,7 @@
 package varve_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,4 +59,65 @@ func TestRetryOptionsThatCannotBe(t *testing.T) {
 		require.ErrorAs(t, err, &option)
 		require.Equal(t, field, option.Field)
 	}
+}
+
+// TestRetriesAreTold: whoever asked learns of each failure that is made good by trying
+// again, in backups, restores and verifications alike, and of as many as were counted.
+func TestRetriesAreTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, varve.BackupOptions{})
+		var told []varve.RetryInfo
+		events := &varve.Events{Retry: func(i varve.RetryInfo) { told = append(told, i) }}
+		failing := func(times int, kind faultblob.Kind, of string) {
+			told = nil
+			s.bucket.Inject(func(op faultblob.Op) faultblob.Fault {
+				if times > 0 && op.Kind == kind && role(op.Key) == of {
+					times--
+					return faultblob.Fault{Kind: faultblob.Lost}
+				}
+				return faultblob.Fault{}
+			})
+		}
+		requireTold := func(retries int64, op, of string) {
+			t.Helper()
+			require.Len(t, told, 2)
+			require.EqualValues(t, 2, retries)
+			for n, i := range told {
+				require.Equal(t, op, i.Op)
+				require.Equal(t, of, role(i.Object))
+				require.Equal(t, n+1, i.Failed)
+				require.Equal(t, 100*time.Millisecond<<n, i.After)
+				require.ErrorContains(t, i.Err, faultblob.ErrInjected.Error())
+				require.ErrorContains(t, i.Err, i.Object)
+			}
+		}
+		s.opts.Events = events
+		failing(2, faultblob.Put, "data")
+		require.NoError(t, s.backup())
+		requireTold(s.last.Stats.Retries, "put", "data")
+
+		failing(2, faultblob.Get, "data")
+		to := s.newStore()
+		restored, err := s.collection().Restore(t.Context(), varve.Cluster(to), &varve.RestoreOptions{Events: events, Concurrency: 1})
+		require.NoError(t, err)
+		requireTold(restored.Stats.Retries, "read", "data")
+		require.Equal(t, stateOf(s.store), stateOf(to))
+
+		failing(2, faultblob.List, "index")
+		_, err = s.collection().Verify(t.Context(), "", &varve.VerifyOptions{Events: events})
+		require.NoError(t, err)
+		requireTold(2, "list", "index")
+
+		told = nil
+		s.change(1)
+		failing(7, faultblob.Put, "data") // more than a request is made
+		require.NoError(t, s.backup())
+		i := slices.IndexFunc(told, func(i varve.RetryInfo) bool { return i.Op == "export" })
+		require.Equal(t, 5, i, "%v", told)
+		require.Empty(t, told[i].Object)
+		require.Equal(t, 1, told[i].Failed)
+		s.bucket.Inject(nil)
+		s.requireWhole()
+	})
 }

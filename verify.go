@@ -130,10 +130,10 @@ func (c *Collection) newVerification(opts VerifyOptions) (*verification, error) 
 		return nil, err
 	}
 	opts.Concurrency = cmp.Or(opts.Concurrency, runtime.GOMAXPROCS(0))
+	events, meter := newReporter(opts.Events, c.opts.Now, opts.BytesPerSecond)
 	return &verification{
-		c: c, opts: opts, begun: c.opts.Now(), damaged: map[string]bool{},
-		meter: objectio.NewMeter(opts.BytesPerSecond), events: newReporter(opts.Events, c.opts.Now),
-		report: &Report{Level: opts.Level},
+		c: c, opts: opts, meter: meter, begun: c.opts.Now(), damaged: map[string]bool{},
+		events: events, report: &Report{Level: opts.Level},
 	}, nil
 }
 

@@ -37,7 +37,7 @@ func (b *Bucket) CreateWhile(ctx context.Context, key string, body []byte, still
 			return &opError{op: "create", key: key, kind: ErrExist, cause: err}
 		case !errors.Is(readErr, ErrNotExist):
 			return fail(ctx, "create", key, fmt.Errorf("%w; then %w", err, readErr))
-		case !absentTransient(err) || !b.again(ctx, n):
+		case !absentTransient(err) || !b.again(ctx, "create", key, n, err):
 			return fail(ctx, "create", key, err)
 		}
 		if still != nil {

@@ -32,7 +32,7 @@ func (b *Bucket) Peek(ctx context.Context, key string, n int64) ([]byte, error) 
 // Size is the object's size in bytes.
 func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
 	var size int64
-	err := b.retry(ctx, func(ctx context.Context) error {
+	err := b.retry(ctx, "size", key, func(ctx context.Context) error {
 		b.meter.heads.Add(1)
 		attrs, err := b.blobs.Attributes(ctx, b.path(key))
 		if err == nil {

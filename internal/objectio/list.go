@@ -50,7 +50,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Entry, error
 
 // page is one page of a listing and the token of the next.
 func (b *Bucket) page(ctx context.Context, prefix string, token []byte) (page []*blob.ListObject, next []byte, err error) {
-	err = b.retry(ctx, func(ctx context.Context) error {
+	err = b.retry(ctx, "list", prefix, func(ctx context.Context) error {
 		b.meter.lists.Add(1)
 		var err error
 		page, next, err = b.blobs.ListPage(ctx, token, pageSize, &blob.ListOptions{Prefix: b.path(prefix)})

@@ -3,6 +3,7 @@ package objectio
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -17,7 +18,20 @@ type Meter struct {
 	puts, gets, lists, heads, deletes, retries atomic.Int64
 
 	limiter *rate.Limiter // nil: unlimited
+	tell    func(Failure) // nil: nobody asked
 }
+
+// Failure is a request that failed and is about to be made again.
+type Failure struct {
+	Op, Key string        // the key without the bucket's prefix; of a listing, what keys begin with
+	Times   int           // in a row
+	Rest    time.Duration // until it is made again
+	Err     error
+}
+
+// Tell has f told of failures, by those who make the requests, several at once. To be
+// called before the meter is used.
+func (m *Meter) Tell(f func(Failure)) { m.tell = f }
 
 // NewMeter paces to bytesPerSecond; 0 is unlimited.
 func NewMeter(bytesPerSecond int64) *Meter {

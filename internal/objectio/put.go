@@ -60,7 +60,7 @@ func (b *Bucket) putWhole(ctx context.Context, key string, body []byte) (int64, 
 				return size, &opError{op: "put", key: key, kind: ErrExist, cause: err}
 			}
 		}
-		if err == nil || !b.resend(ctx, n, err, sizeErr) {
+		if err == nil || !b.resend(ctx, key, n, err, sizeErr) {
 			return size, putError(ctx, key, err, int64(len(body)), size, sizeErr)
 		}
 	}

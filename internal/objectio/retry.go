@@ -52,22 +52,26 @@ func (r Retry) deadline(bytes int) time.Duration {
 }
 
 // retry does what do does until it succeeds or there is no point in going on.
-func (b *Bucket) retry(ctx context.Context, do func(ctx context.Context) error) error {
+func (b *Bucket) retry(ctx context.Context, op, key string, do func(ctx context.Context) error) error {
 	for n := 0; ; n++ {
 		err := once(ctx, b.retries.Patience, do)
-		if err == nil || !transient(err) || !b.again(ctx, n) {
+		if err == nil || !transient(err) || !b.again(ctx, op, key, n, err) {
 			return err
 		}
 	}
 }
 
-// again waits before the repetition that follows n earlier ones. It is false when
-// there were enough or ctx ends.
-func (b *Bucket) again(ctx context.Context, n int) bool {
-	if n >= b.retries.Attempts-1 {
+// again waits before the repetition, after err, that follows n earlier ones. It is false
+// when there were enough or ctx ends.
+func (b *Bucket) again(ctx context.Context, op, key string, n int, err error) bool {
+	if n >= b.retries.Attempts-1 || ctx.Err() != nil {
 		return false
 	}
-	timer := time.NewTimer(b.retries.rest(n))
+	rest := b.retries.rest(n)
+	if b.meter.tell != nil {
+		b.meter.tell(Failure{Op: op, Key: key, Times: n + 1, Rest: rest, Err: fail(ctx, op, key, err)})
+	}
+	timer := time.NewTimer(rest)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -80,6 +84,6 @@ func (b *Bucket) again(ctx context.Context, n int) bool {
 
 // resend reports whether to send an object again that was not taken, by err, and of
 // which storage then said missing.
-func (b *Bucket) resend(ctx context.Context, n int, err, missing error) bool {
-	return errors.Is(missing, ErrNotExist) && absentTransient(err) && b.again(ctx, n)
+func (b *Bucket) resend(ctx context.Context, key string, n int, err, missing error) bool {
+	return errors.Is(missing, ErrNotExist) && absentTransient(err) && b.again(ctx, "put", key, n, err)
 }

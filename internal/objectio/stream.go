@@ -116,7 +116,7 @@ func (s *stream) read(p []byte) (int, error) {
 // the stream ends with err.
 func (s *stream) reopen(err error) {
 	s.release()
-	if !transient(err) || !s.bucket.again(s.ctx, s.failures) {
+	if !transient(err) || !s.bucket.again(s.ctx, s.op, s.key, s.failures, err) {
 		s.failed(err)
 	}
 	s.failures++
