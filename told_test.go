@@ -63,7 +63,7 @@ func (c *tellingChanges) Former() *export.Entry {
 
 // formerOf is what entries have in common of which the later replaces the former: ranges,
 // which are the same ones here, replace no points.
-func formerOf(e *export.Entry) string { return fmt.Sprint(e.Kind.IsRange(), e.Key) }
+func formerOf(e *export.Entry) string { return fmt.Sprint(e.Kind.IsRange(), string(e.Key)) }
 
 // TestToldChangesWithRevisions: where the store says what was replaced, the digest of an
 // incremental is updated, and the store is not read for it.
