@@ -1,6 +1,8 @@
 package varve_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -75,4 +77,61 @@ func TestSyntheticFullKeepsWhatItRefersTo(t *testing.T) {
 	settle()
 	_, err = c.Verify(t.Context(), last.ID, &varve.VerifyOptions{Level: varve.VerifyDigest})
 	require.NoError(t, err)
+}
+
+// TestTwoWaysDown: a layer can be restored in two ways, and which of them has less to read
+// changes just between the looks of two runs of expiry. They do not take one each.
+func TestTwoWaysDown(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, varve.BackupOptions{})
+	s.bucket = faultblob.New(t, &faultblob.Options{Now: func() time.Time { return *s.now }})
+	wait := func(d time.Duration) { *s.now = s.now.Add(d) }
+	fill(s.store, 300, 1)
+	var layers []*varve.Layer
+	for i := range 4 {
+		s.opts.Labels = nil
+		if i == 1 {
+			s.opts.Labels = map[string]string{"release": "1"}
+		}
+		require.NoError(t, s.backup())
+		layers = append(layers, s.last)
+		s.opts.Into = varve.Latest
+		for j := range 200 { // all but the first time these are the same
+			s.store.Set(fmt.Appendf(nil, "key-%06d", j), fmt.Append(nil, "changed ", j))
+		}
+		if i >= 1 {
+			s.store.Set([]byte("key-000001"), fmt.Append(nil, i))
+		}
+	}
+	expire := func() {
+		plan, err := s.collection().PlanExpire(t.Context(), varve.Policy{KeepLast: 1, KeepLabels: map[string]string{"release": ""}})
+		require.NoError(t, err)
+		_, err = s.collection().Expire(t.Context(), plan)
+		require.NoError(t, err)
+	}
+	s.compacted(layers[2].ID, varve.CompactOptions{Rewrite: true, Compression: varve.CompressS2}) // more than what follows
+	wait(time.Hour)
+	expire()
+	wait(26 * time.Hour)
+	expire()
+	wait(time.Minute)
+	expire()
+	wait(10 * time.Hour)
+	s.compacted(layers[1].ID, varve.CompactOptions{Rewrite: true})
+	wait(23*time.Hour + 59*time.Minute)
+	other := false
+	s.bucket.Park(func(_ context.Context, op faultblob.Op) {
+		if !other && op.Kind == faultblob.Delete {
+			other = true
+			wait(2 * time.Minute)
+			expire()
+		}
+	})
+	expire()
+	s.bucket.Park(nil)
+	for range 3 {
+		wait(25 * time.Hour)
+		expire()
+	}
+	require.NoError(t, s.restore(s.newStore(), layers[3].ID))
 }

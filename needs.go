@@ -7,8 +7,8 @@ import (
 )
 
 // ways finds for each layer what it is restored on: of what it extends, and what stands
-// for that, the one with the least to read. A stand-in counts when it has been there for
-// grace: whoever reads took the other way before that, and may be at it still.
+// for that, the one that is preferred. A stand-in counts when it has been there for grace:
+// whoever reads took the other way before that, and may be at it still.
 func (c *census) ways() {
 	c.stands = map[string][]*stored{}
 	for _, l := range c.layers {
@@ -29,7 +29,7 @@ func (c *census) ways() {
 		}
 		parent := c.layers[l.info.ParentID]
 		for _, p := range append([]*stored{parent}, c.stands[l.info.ParentID]...) {
-			if p != nil && l.canFollow(p) && (l.below == nil || p.compare(l.below) < 0) {
+			if p != nil && l.canFollow(p) && (l.below == nil || c.prefers(p, l.below)) {
 				l.below = p
 			}
 		}
@@ -48,6 +48,25 @@ func (l *stored) canFollow(p *stored) bool {
 		return false
 	}
 	return p.info.End == l.info.Start && l.manifest.extends(p.manifest) == nil
+}
+
+// prefers reports whether a layer is rather restored on p than on q: on what is whole, then
+// on what stays. So what is on its way out is not needed again, and what is needed does not
+// leave, however much there is to read by then. Of two that leave, which runs that do not
+// know of each other may bring about, all runs must keep the same: the choice may depend on
+// nothing that changes.
+func (c *census) prefers(p, q *stored) bool {
+	_, leaves := c.marks[p.info.ID]
+	_, other := c.marks[q.info.ID]
+	switch {
+	case p.whole != q.whole:
+		return p.whole
+	case leaves != other:
+		return other
+	case leaves:
+		return p.info.ID < q.info.ID
+	}
+	return p.compare(q) < 0
 }
 
 // compare orders what can be followed: what is whole, then by how much there is to read.

@@ -91,12 +91,12 @@ func (r *run) fullDue(ctx context.Context, tip LayerInfo) (bool, error) {
 		return false, nil
 	}
 	full, err := r.bucket.named(ctx, tip.ChainID)
-	if err != nil {
-		return false, err
+	var m *Manifest
+	if err == nil {
+		m, err = r.bucket.manifestOf(ctx, full)
 	}
-	m, err := r.bucket.manifestOf(ctx, full)
 	if errors.Is(err, ErrNoLayer) {
-		r.c.opts.Logger.Warn("chain has lost its full", "collection", r.c.name, "chain", tip.ChainID, "path", full.Path)
+		r.c.opts.Logger.Info("full of the chain is gone, and another one due", "collection", r.c.name, "chain", tip.ChainID)
 		return true, nil
 	}
 	if err != nil {
