@@ -74,7 +74,8 @@ func (m *compaction) untouched(ctx context.Context) ([]view, error) {
 		return nil, err
 	}
 	var out []view
-	for i, v := range views {
+	for i, v := range views { // spans may overlap where no entries do; files of one layer must lie apart
+		stays[i] = stays[i] && !slices.ContainsFunc(over[i], func(j int) bool { return j < i && stays[j] })
 		if stays[i] {
 			out = append(out, v)
 		}
