@@ -187,6 +187,39 @@ func TestCompactThenExpire(t *testing.T) {
 	}
 }
 
+// TestStandInIsKeptUntilItCounts: on its first day a rule may not need it, and would drop what
+// was just written.
+func TestStandInIsKeptUntilItCounts(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, varve.BackupOptions{})
+	s.bucket = faultblob.New(t, &faultblob.Options{Now: func() time.Time { return *s.now }})
+	var layers []*varve.Layer
+	for i := range 4 {
+		require.NoError(t, s.backup())
+		layers = append(layers, s.last)
+		s.opts.Into = varve.Latest
+		s.change(uint64(i))
+	}
+	out := s.compacted(layers[2].ID, varve.CompactOptions{Rewrite: true})
+	s.last = layers[3]
+	for i := range 2 {
+		require.NoError(t, s.backup())
+		s.change(uint64(10 + i))
+	}
+	plan, err := s.collection().PlanExpire(t.Context(), varve.Policy{KeepLast: 2})
+	require.NoError(t, err)
+	i := slices.IndexFunc(plan.Points, func(p varve.ExpirePoint) bool { return p.ID == out.ID })
+	require.True(t, plan.Points[i].Keep)
+	require.Contains(t, plan.Points[i].Reasons, "will stand for "+layers[2].Path)
+	_, err = s.collection().Expire(t.Context(), plan)
+	require.NoError(t, err)
+	again, err := s.collection().Compact(t.Context(), layers[2].ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, out.ID, again.ID, "what is there is not written again")
+	s.expireAll(varve.Policy{KeepLast: 2})
+	s.requireWhole()
+}
+
 // expireAll carries a policy out for some days, and says why which layers went.
 func (s *scene) expireAll(policy varve.Policy) map[string][]string {
 	s.Helper()

@@ -156,6 +156,9 @@ func (c *census) weigh(policy Policy) []*point {
 	}
 	for _, pt := range points {
 		pt.reasons = append(pt.reasons, needed[pt.layer.info.ID]...)
+		if other := c.layers[pt.layer.manifest.StandsFor]; other != nil && !c.old(pt.layer.at) {
+			pt.reasons = append(pt.reasons, "will stand for "+other.info.Path) // it does not count yet, and would go before it does
+		}
 	}
 	return points
 }
